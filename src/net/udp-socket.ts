@@ -1,0 +1,39 @@
+import type { TransportAddress } from '../wire/address.ts';
+
+/**
+ * One bound UDP socket on the event loop. Implementations batch system calls where the platform allows it; callers
+ * see datagrams one by one and say when a batch of sends is complete.
+ */
+export interface UdpSocket {
+  /** The bound address, with the port that the system chose when 0 was asked for. */
+  readonly address: TransportAddress;
+  readonly counters: UdpSocketCounters;
+  /** Queues a copy of `data` for `to`. Nothing leaves before `flush()` or a full batch. */
+  send(data: Uint8Array, to: TransportAddress): void;
+  /** Sends what is queued. A full socket buffer drops datagrams and counts them; it never waits or throws. */
+  flush(): void;
+  /** Idempotent. No handler runs after the returned promise has resolved. */
+  close(): Promise<void>;
+}
+
+export interface UdpSocketHandler {
+  /**
+   * One received datagram. `data` is a view of receive memory, valid until this returns.
+   * `from` is interned: the same sender gives the same object for as long as it is remembered.
+   */
+  datagram(data: Uint8Array, from: TransportAddress): void;
+  /** All datagrams that were waiting have been handed over: the moment to `flush()`. */
+  batchEnd(): void;
+}
+
+export interface UdpSocketCounters {
+  received: number;
+  receivedBytes: number;
+  sent: number;
+  sentBytes: number;
+  /** Datagrams the kernel refused (full buffer, unreachable network …). */
+  sendErrors: number;
+  /** System calls, to know the batch size: received / receiveCalls. */
+  receiveCalls: number;
+  sendCalls: number;
+}
