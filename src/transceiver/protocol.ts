@@ -1,0 +1,70 @@
+import type { SessionConfig } from '../conversation/session-config.ts';
+import type { CallAnswer } from '../signaling/call-service.ts';
+import type { TransportAddress } from '../wire/address.ts';
+
+/** What the main thread and its shards (worker threads) say to each other. Plain data: it crosses by structured clone. */
+
+export interface ShardOptions {
+  /** Index of the shard; its trunk port is the base port plus this. */
+  readonly index: number;
+  readonly cluster: number;
+  /** Where the shard receives from relays. Port 0 lets the system choose. */
+  readonly trunk: TransportAddress;
+  /** The address that relays shall send to, when it is not `trunk` (NAT, containers). Null: as bound. */
+  readonly advertiseTrunk: TransportAddress | null;
+  /** Public addresses of the relays, written into answers as candidates, best first. */
+  readonly ingress: readonly TransportAddress[];
+  readonly secret: string;
+  readonly previousSecret: string | null;
+  /** `echo`, `parrot` or the absolute path of a module. */
+  readonly agent: string;
+  readonly trunkMtu: number;
+  readonly logLevel: string;
+}
+
+/** Requests of the main thread, each answered by one reply with the same id. */
+export type ShardRequest =
+  | { readonly type: 'create-call'; readonly offer: string; readonly session: SessionConfig }
+  | { readonly type: 'hangup'; readonly callId: string; readonly reason: string }
+  | { readonly type: 'restart-ice'; readonly callId: string; readonly fragment: string }
+  | { readonly type: 'stats' }
+  | { readonly type: 'dump'; readonly callId: string }
+  | { readonly type: 'close'; readonly reason: string };
+
+/** What each request is answered with. */
+export interface ShardResults {
+  'create-call': CallAnswer;
+  hangup: boolean;
+  'restart-ice': string | null;
+  stats: ShardStats;
+  dump: unknown;
+  close: null;
+}
+
+export interface ShardRequestMessage {
+  readonly id: number;
+  readonly request: ShardRequest;
+}
+
+/** What a shard says unasked, or in reply. */
+export type ShardMessage =
+  | { readonly type: 'ready'; readonly trunk: TransportAddress }
+  | { readonly type: 'failed'; readonly message: string; readonly code: string | null }
+  | { readonly type: 'call-ended'; readonly callId: string }
+  | { readonly type: 'reply'; readonly id: number; readonly result: ShardResults[keyof ShardResults] }
+  | { readonly type: 'error'; readonly id: number; readonly error: ShardError };
+
+/** A CallError in transit. */
+export interface ShardError {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+  readonly param: string | null;
+  readonly retryAfter: number | null;
+}
+
+/** Counters of one shard, for metrics. Keys are metric names without prefix, or `name{label="value"}`. */
+export interface ShardStats {
+  readonly calls: number;
+  readonly counters: Readonly<Record<string, number>>;
+}

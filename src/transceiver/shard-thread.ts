@@ -1,0 +1,156 @@
+import { Worker } from 'node:worker_threads';
+import { CallError, type CallAnswer } from '../signaling/call-service.ts';
+import { sameAddress, type TransportAddress } from '../wire/address.ts';
+import type { CallIdParts } from '../wire/index.ts';
+import type { ShardError, ShardMessage, ShardOptions, ShardRequest, ShardRequestMessage, ShardResults } from './protocol.ts';
+
+type Reply = ShardResults[keyof ShardResults];
+interface Pending {
+  resolve(result: Reply): void;
+  reject(error: Error): void;
+}
+
+/** The main thread's handle on one shard: typed requests over the worker's message port, and its load. */
+export class ShardThread {
+  /** Resolves when the shard can take calls; rejects with a clear sentence when it cannot start. */
+  readonly ready: Promise<void>;
+  readonly #worker: Worker;
+  readonly #options: ShardOptions;
+  readonly #pending = new Map<number, Pending>();
+  readonly #callIds = new Set<string>();
+  readonly #exited: Promise<void>;
+  #idleWaiters: (() => void)[] = [];
+  #creating = 0;
+  #nextId = 1;
+  #trunk: TransportAddress;
+  #alive = false;
+
+  constructor(options: ShardOptions) {
+    this.#options = options;
+    this.#trunk = options.trunk;
+    this.#worker = new Worker(new URL('./shard-worker.js', import.meta.url), { workerData: options });
+    this.ready = new Promise((resolve, reject) => {
+      this.#worker.on('message', (message: ShardMessage) => {
+        if (message.type === 'ready') {
+          this.#trunk = message.trunk;
+          this.#alive = true;
+          resolve();
+        } else if (message.type === 'failed') {
+          reject(Object.assign(new Error(message.message), { code: message.code }));
+        } else {
+          this.#handle(message);
+        }
+      });
+      this.#worker.once('error', reject);
+    });
+    this.#exited = new Promise((resolve) => {
+      this.#worker.once('exit', () => {
+        this.#fail();
+        resolve();
+      });
+    });
+    // A thread that dies later rejects its requests through 'exit'; without a listener it would end the process.
+    this.#worker.on('error', () => undefined);
+  }
+
+  get trunk(): TransportAddress {
+    return this.#trunk;
+  }
+
+  get alive(): boolean {
+    return this.#alive;
+  }
+
+  /** Calls in progress, those being set up included, so that a burst of offers spreads evenly. */
+  get calls(): number {
+    return this.#callIds.size + this.#creating;
+  }
+
+  owns(call: CallIdParts): boolean {
+    return call.cluster === this.#options.cluster && sameAddress(call.locator.address, this.#advertised());
+  }
+
+  async createCall(request: Extract<ShardRequest, { type: 'create-call' }>): Promise<CallAnswer> {
+    this.#creating++;
+    try {
+      return await this.request(request);
+    } finally {
+      this.#creating--;
+      this.#wakeIdleWaiters();
+    }
+  }
+
+  /** @throws {CallError} as the shard says, or 503 when the thread has died. */
+  request<T extends ShardRequest>(request: T): Promise<ShardResults[T['type']]> {
+    if (!this.#alive) return Promise.reject(shardGone());
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve: resolve as (result: Reply) => void, reject });
+      this.#worker.postMessage({ id, request } satisfies ShardRequestMessage);
+    });
+  }
+
+  /** Resolves when no call is left. */
+  whenIdle(): Promise<void> {
+    if (this.calls === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  async close(reason: string): Promise<void> {
+    if (this.#alive) await this.request({ type: 'close', reason }).catch(() => undefined);
+    this.#alive = false;
+    await this.#worker.terminate();
+    await this.#exited;
+  }
+
+  #handle(message: Exclude<ShardMessage, { type: 'ready' | 'failed' }>): void {
+    if (message.type === 'call-ended') {
+      this.#callIds.delete(message.callId);
+      this.#wakeIdleWaiters();
+      return;
+    }
+    const pending = this.#pending.get(message.id);
+    if (!pending) return;
+    this.#pending.delete(message.id);
+    if (message.type === 'error') {
+      pending.reject(toCallError(message.error));
+      return;
+    }
+    // Recorded here and not by the awaiting caller, so that a `call-ended` right behind it finds the call.
+    if (isCallAnswer(message.result)) this.#callIds.add(message.result.id);
+    pending.resolve(message.result);
+  }
+
+  #fail(): void {
+    this.#alive = false;
+    for (const pending of this.#pending.values()) pending.reject(shardGone());
+    this.#pending.clear();
+    this.#callIds.clear();
+    this.#wakeIdleWaiters();
+  }
+
+  #wakeIdleWaiters(): void {
+    if (this.calls > 0) return;
+    for (const wake of this.#idleWaiters.splice(0)) wake();
+  }
+
+  #advertised(): TransportAddress {
+    const advertised = this.#options.advertiseTrunk;
+    return advertised === null ? this.#trunk : { ...advertised, port: advertised.port || this.#trunk.port };
+  }
+}
+
+function toCallError(error: ShardError): CallError {
+  return new CallError(error.status, error.code, error.message, {
+    ...(error.param === null ? {} : { param: error.param }),
+    ...(error.retryAfter === null ? {} : { retryAfter: error.retryAfter }),
+  });
+}
+
+function isCallAnswer(result: Reply): result is CallAnswer {
+  return typeof result === 'object' && result !== null && 'answer' in result;
+}
+
+function shardGone(): CallError {
+  return new CallError(503, 'shard_gone', 'The worker thread of this call has stopped; place the call again.', { retryAfter: 1 });
+}

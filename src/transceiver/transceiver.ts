@@ -1,0 +1,162 @@
+import { availableParallelism } from 'node:os';
+import { CallError, type CallAnswer, type CallRequest, type CallService } from '../signaling/call-service.ts';
+import type { TransportAddress } from '../wire/address.ts';
+import { decodeCallId, RoutingKeys } from '../wire/index.ts';
+import type { ShardStats } from './protocol.ts';
+import { ShardThread } from './shard-thread.ts';
+
+export interface TransceiverOptions {
+  /** Base address of the trunk; shard i binds port + i. Port 0 lets the system choose one for each shard. */
+  readonly trunk: TransportAddress;
+  readonly advertiseTrunk?: TransportAddress;
+  /** Public addresses of the relays, best first; at least one. */
+  readonly ingress: readonly TransportAddress[];
+  readonly cluster?: number;
+  readonly secret: string;
+  readonly previousSecret?: string;
+  /** `echo`, `parrot` or a path to a module. Default `parrot`. */
+  readonly agent?: string;
+  /** Worker threads. Default: one per core. */
+  readonly workers?: number;
+  /** Calls at once, over all workers; more are answered with 503. Default 1,000 per worker. */
+  readonly maxCalls?: number;
+  /** Largest UDP payload on the trunk, bytes. Default 1,472. */
+  readonly trunkMtu?: number;
+  readonly logLevel?: string;
+}
+
+/** A running transceiver: owns whole WebRTC sessions, spread over worker threads. */
+export interface Transceiver extends CallService {
+  /** Bound trunk addresses, one per shard. */
+  readonly trunk: readonly TransportAddress[];
+  /** Calls in progress. */
+  readonly calls: number;
+  /** False while draining or closed: no new calls. */
+  readonly ready: boolean;
+  stats(): Promise<ShardStats[]>;
+  /** What is known of one call, for debugging; null when there is no such call. */
+  dump(callId: string): Promise<unknown>;
+  /** Takes no new calls and waits until the live ones have ended, at most `timeoutMs`. */
+  drain(timeoutMs: number): Promise<void>;
+  /** Ends every call with `reason` and stops the threads. Idempotent. */
+  close(reason?: string): Promise<void>;
+}
+
+const DEFAULT_TRUNK_MTU = 1472;
+const DEFAULT_CALLS_PER_WORKER = 1000;
+/** What a caller is told to wait when there is no room, seconds. */
+const RETRY_AFTER_S = 5;
+
+/**
+ * Starts the shards and resolves when all of them can take calls.
+ * @throws when a port is in use or the agent does not load; the message says what to do.
+ */
+export async function startTransceiver(options: TransceiverOptions): Promise<Transceiver> {
+  const workers = options.workers ?? availableParallelism();
+  const shards = Array.from({ length: workers }, (_, index) => new ShardThread({
+    index,
+    cluster: options.cluster ?? 0,
+    trunk: nthAddress(options.trunk, index),
+    advertiseTrunk: options.advertiseTrunk ? nthAddress(options.advertiseTrunk, index) : null,
+    ingress: options.ingress,
+    secret: options.secret,
+    previousSecret: options.previousSecret ?? null,
+    agent: options.agent ?? 'parrot',
+    trunkMtu: options.trunkMtu ?? DEFAULT_TRUNK_MTU,
+    logLevel: options.logLevel ?? 'info',
+  }));
+  const started = await Promise.allSettled(shards.map((shard) => shard.ready));
+  const failed = started.find((result) => result.status === 'rejected');
+  if (failed) {
+    await Promise.all(shards.map((shard) => shard.close('startup-failed')));
+    throw failed.reason;
+  }
+  const keys = new RoutingKeys(options.secret, options.previousSecret);
+  return new ShardedTransceiver(shards, keys, options.maxCalls ?? workers * DEFAULT_CALLS_PER_WORKER);
+}
+
+class ShardedTransceiver implements Transceiver {
+  readonly #shards: readonly ShardThread[];
+  readonly #keys: RoutingKeys;
+  readonly #maxCalls: number;
+  #draining = false;
+  #closed: Promise<void> | null = null;
+
+  constructor(shards: readonly ShardThread[], keys: RoutingKeys, maxCalls: number) {
+    this.#shards = shards;
+    this.#keys = keys;
+    this.#maxCalls = maxCalls;
+  }
+
+  get trunk(): readonly TransportAddress[] {
+    return this.#shards.map((shard) => shard.trunk);
+  }
+
+  get calls(): number {
+    return this.#shards.reduce((sum, shard) => sum + shard.calls, 0);
+  }
+
+  get ready(): boolean {
+    return !this.#draining && !this.#closed && this.#shards.some((shard) => shard.alive);
+  }
+
+  async createCall(request: CallRequest): Promise<CallAnswer> {
+    if (!this.ready) throw noRoom('draining', 'This server is shutting down and takes no new calls.');
+    if (this.calls >= this.#maxCalls) {
+      throw noRoom('server_full', `This server has its ${this.#maxCalls} calls in progress; try again shortly.`);
+    }
+    const shard = leastLoaded(this.#shards.filter((candidate) => candidate.alive));
+    return shard.createCall({ type: 'create-call', offer: request.offer, session: request.session });
+  }
+
+  async hangup(callId: string, reason: string): Promise<boolean> {
+    const shard = this.#shardOf(callId);
+    return shard ? shard.request({ type: 'hangup', callId, reason }) : false;
+  }
+
+  async restartIce(callId: string, fragment: string): Promise<string | null> {
+    const shard = this.#shardOf(callId);
+    if (!shard) throw new CallError(404, 'call_not_found', `There is no call ${callId}.`);
+    return shard.request({ type: 'restart-ice', callId, fragment });
+  }
+
+  async dump(callId: string): Promise<unknown> {
+    return this.#shardOf(callId)?.request({ type: 'dump', callId }) ?? null;
+  }
+
+  stats(): Promise<ShardStats[]> {
+    return Promise.all(this.#shards.filter((shard) => shard.alive).map((shard) => shard.request({ type: 'stats' })));
+  }
+
+  async drain(timeoutMs: number): Promise<void> {
+    this.#draining = true;
+    const idle = Promise.all(this.#shards.map((shard) => shard.whenIdle()));
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise((resolve) => (timer = setTimeout(resolve, timeoutMs)));
+    await Promise.race([idle, timeout]);
+    clearTimeout(timer);
+  }
+
+  close(reason = 'server-shutdown'): Promise<void> {
+    this.#closed ??= Promise.all(this.#shards.map((shard) => shard.close(reason))).then(() => undefined);
+    return this.#closed;
+  }
+
+  /** The call id names the shard's trunk address, so no table of calls is needed here. */
+  #shardOf(callId: string): ShardThread | undefined {
+    const decoded = decodeCallId(this.#keys, callId);
+    return decoded ? this.#shards.find((shard) => shard.alive && shard.owns(decoded)) : undefined;
+  }
+}
+
+function noRoom(code: string, message: string): CallError {
+  return new CallError(503, code, message, { retryAfter: RETRY_AFTER_S });
+}
+
+function leastLoaded(shards: readonly ShardThread[]): ShardThread {
+  return shards.reduce((best, shard) => (shard.calls < best.calls ? shard : best));
+}
+
+function nthAddress(base: TransportAddress, n: number): TransportAddress {
+  return base.port === 0 ? base : { ...base, port: base.port + n };
+}
