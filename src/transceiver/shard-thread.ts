@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { CallError, type CallAnswer } from '../signaling/call-service.ts';
 import { sameAddress, type TransportAddress } from '../wire/address.ts';
-import type { CallIdParts } from '../wire/index.ts';
+import type { CallIdFields } from '../wire/call-id.ts';
 import type { ShardError, ShardMessage, ShardOptions, ShardRequest, ShardRequestMessage, ShardResults } from './protocol.ts';
 
 type Reply = ShardResults[keyof ShardResults];
@@ -66,8 +66,8 @@ export class ShardThread {
     return this.#callIds.size + this.#creating;
   }
 
-  owns(call: CallIdParts): boolean {
-    return call.cluster === this.#options.cluster && sameAddress(call.locator.address, this.#advertised());
+  owns({ cluster, locator }: CallIdFields): boolean {
+    return cluster === this.#options.cluster && locator.kind === 0 && sameAddress(locator.address, this.#advertised());
   }
 
   async createCall(request: Extract<ShardRequest, { type: 'create-call' }>): Promise<CallAnswer> {

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { CallError, type CallAnswer, type CallRequest, type CallService } from '../signaling/call-service.ts';
 import type { TransportAddress } from '../wire/address.ts';
-import { decodeCallId, RoutingKeys } from '../wire/index.ts';
+import { CallIdKeys } from '../wire/call-id.ts';
 import type { ShardStats } from './protocol.ts';
 import { ShardThread } from './shard-thread.ts';
 
@@ -71,18 +71,18 @@ export async function startTransceiver(options: TransceiverOptions): Promise<Tra
     await Promise.all(shards.map((shard) => shard.close('startup-failed')));
     throw failed.reason;
   }
-  const keys = new RoutingKeys(options.secret, options.previousSecret);
+  const keys = new CallIdKeys(options.secret, options.previousSecret);
   return new ShardedTransceiver(shards, keys, options.maxCalls ?? workers * DEFAULT_CALLS_PER_WORKER);
 }
 
 class ShardedTransceiver implements Transceiver {
   readonly #shards: readonly ShardThread[];
-  readonly #keys: RoutingKeys;
+  readonly #keys: CallIdKeys;
   readonly #maxCalls: number;
   #draining = false;
   #closed: Promise<void> | null = null;
 
-  constructor(shards: readonly ShardThread[], keys: RoutingKeys, maxCalls: number) {
+  constructor(shards: readonly ShardThread[], keys: CallIdKeys, maxCalls: number) {
     this.#shards = shards;
     this.#keys = keys;
     this.#maxCalls = maxCalls;
@@ -144,8 +144,8 @@ class ShardedTransceiver implements Transceiver {
 
   /** The call id names the shard's trunk address, so no table of calls is needed here. */
   #shardOf(callId: string): ShardThread | undefined {
-    const decoded = decodeCallId(this.#keys, callId);
-    return decoded ? this.#shards.find((shard) => shard.alive && shard.owns(decoded)) : undefined;
+    const fields = this.#keys.decodeCallId(callId);
+    return fields ? this.#shards.find((shard) => shard.alive && shard.owns(fields)) : undefined;
   }
 }
 

@@ -62,3 +62,380 @@ export type SessionCloseReason =
 /** Why a datagram was dropped by the session itself; the machines below count their own reasons. */
 export const SESSION_DROP_REASONS = ['empty', 'unknown-kind', 'unvalidated-source', 'no-keys', 'no-audio', 'payload-type'] as const;
 export type SessionDropReason = (typeof SESSION_DROP_REASONS)[number];
+
+export class Session {
+  readonly #ice: IceLiteAgent | IceClientAgent;
+  readonly #dtlsOptions: Omit<DtlsEndpointOptions, 'now'>;
+  readonly #rtp: RtpSession | null;
+  readonly #dataOptions: SessionDataOptions | null;
+  readonly #random: RandomSource;
+  #dtls: DtlsEndpoint | null = null;
+  #channels: DataChannels | null = null;
+  #srtpIn: SrtpContext | null = null;
+  #srtpOut: SrtpContext | null = null;
+  #selected: TransportAddress | null = null;
+  #closeReason: SessionCloseReason | null = null;
+
+  /** What waits to be polled, in the order in which it comes out. */
+  readonly #events: SessionOutput[] = [];
+  #audio: AudioOutput | null = null;
+  readonly #audioOutput: AudioOutput = { type: 'audio', payload: EMPTY, sequence: 0, timestamp: 0, marker: false };
+  readonly #transmitOutput: TransmitOutput = { type: 'transmit', data: EMPTY, to: NOWHERE };
+  readonly #timeout = { type: 'timeout' as const, at: Infinity };
+  /** Protected packets that wait to be polled: their lengths, and their bytes one after another. */
+  readonly #outgoing = new PacketQueue();
+  readonly #rtcpScratch = new Uint8Array(MAX_DATAGRAM);
+
+  /** Deadlines of the machines below as of their last poll; a machine is polled again only after it was touched. */
+  #iceTouched = true;
+  #dtlsTouched = false;
+  #channelsTouched = false;
+  #rtpTouched = true;
+  #iceAt = Infinity;
+  #dtlsAt = Infinity;
+  #channelsAt = Infinity;
+  #rtpAt = Infinity;
+  #now: number;
+
+  readonly counters: Record<SessionDropReason, number> = {
+    empty: 0, 'unknown-kind': 0, 'unvalidated-source': 0, 'no-keys': 0, 'no-audio': 0, 'payload-type': 0,
+  };
+
+  constructor(options: SessionOptions) {
+    this.#ice = options.ice;
+    this.#dtlsOptions = options.dtls;
+    this.#dataOptions = options.data;
+    this.#random = options.random;
+    this.#now = options.now;
+    this.#rtp = options.audio ? new RtpSession(options.audio) : null;
+    // A server waits for the ClientHello; a client speaks first, and can only once there is a path to speak on.
+    if (options.dtls.role === 'server') this.#startDtls();
+  }
+
+  /** The address that is sent to; null before ICE has found one. */
+  get selected(): TransportAddress | null {
+    return this.#selected;
+  }
+
+  get closed(): boolean {
+    return this.#closeReason !== null;
+  }
+
+  /**
+   * One datagram from the peer. SRTP is decrypted in place: `data` is changed.
+   * @returns true when the datagram authenticated (STUN integrity, DTLS record or SRTP tag): only then may the way it
+   * came be used for answers.
+   */
+  handleDatagram(data: Uint8Array, from: TransportAddress, now: number): boolean {
+    this.#now = now;
+    const first = data[0];
+    if (first === undefined) return this.#drop('empty');
+    if (first < 4) {
+      this.#iceTouched = true;
+      return this.#ice.handleStun(data, from, now);
+    }
+    if (this.#closeReason !== null) return false;
+    if (!this.#ice.accepts(from)) return this.#drop('unvalidated-source');
+    if (first >= 128 && first < 192) return this.#handleMedia(data, now);
+    if (first >= 20 && first < 64) {
+      if (!this.#dtls) return this.#drop('no-keys');
+      this.#dtlsTouched = true;
+      return this.#dtls.handleDatagram(data, now);
+    }
+    return this.#drop('unknown-kind');
+  }
+
+  /** To be called when the time of the last polled timeout has come; calling it early is harmless. */
+  handleTimeout(now: number): void {
+    this.#now = now;
+    if (this.#iceAt <= now) {
+      this.#ice.handleTimeout(now);
+      this.#iceTouched = true;
+    }
+    if (this.#dtlsAt <= now && this.#dtls) {
+      this.#dtls.handleTimeout(now);
+      this.#dtlsTouched = true;
+    }
+    if (this.#channelsAt <= now && this.#channels) {
+      this.#channels.handleTimeout(now);
+      this.#channelsTouched = true;
+    }
+    if (this.#rtpAt <= now && this.#rtp) {
+      this.#rtp.handleTimeout(now);
+      this.#rtpTouched = true;
+    }
+  }
+
+  /**
+   * Sends one RTP packet with `payload`; `timestamp` counts samples of 1/48,000 s from any start.
+   * Before keys are in place, or without an audio section, nothing is sent.
+   */
+  sendAudio(payload: Uint8Array, timestamp: number, marker: boolean, now: number): void {
+    if (!this.#srtpOut || !this.#rtp || this.#closeReason !== null) return;
+    this.#now = now;
+    const buffer = this.#outgoing.reserve();
+    const length = this.#rtp.writeRtp(buffer, payload, timestamp, marker, now);
+    this.#outgoing.commit(this.#srtpOut.protectRtp(buffer, length));
+  }
+
+  /** Opens a data channel and returns its id. Null before DTLS is up or without a data section. */
+  openChannel(options: ChannelOptions, now: number): number | null {
+    if (!this.#channels) return null;
+    this.#now = now;
+    this.#channelsTouched = true;
+    return this.#channels.open(options, now);
+  }
+
+  /** Sends on an open channel. @throws RangeError when the message is larger than the peer takes. */
+  sendMessage(channelId: number, data: string | Uint8Array, now: number): void {
+    if (!this.#channels || this.#closeReason !== null) return;
+    this.#now = now;
+    this.#channelsTouched = true;
+    this.#channels.send(channelId, data, now);
+  }
+
+  /** Bytes of messages that the peer has not acknowledged. */
+  bufferedAmount(channelId: number): number {
+    return this.#channels?.bufferedAmount(channelId) ?? 0;
+  }
+
+  /** Takes new credentials of both sides (RFC 8445, section 9); media goes on over the old pair meanwhile. */
+  restartIce(local: IceCredentials, remote: IceCredentials, now: number): void {
+    this.#now = now;
+    this.#ice.restart(local, remote, now);
+    this.#iceTouched = true;
+  }
+
+  /** Says goodbye (RTCP BYE, DTLS close_notify) and ends. Idempotent. */
+  close(now: number): void {
+    if (this.#closeReason !== null) return;
+    this.#now = now;
+    this.#sendRtcp(this.#rtp?.writeBye(this.#rtcpScratch, now) ?? 0);
+    this.#dtls?.close(now);
+    this.#dtlsTouched = true;
+    this.#end('closed-locally');
+  }
+
+  /** Frees native memory (cipher contexts). The session is unusable afterwards. Idempotent. */
+  dispose(): void {
+    this.#srtpIn?.close();
+    this.#srtpOut?.close();
+    this.#srtpIn = null;
+    this.#srtpOut = null;
+  }
+
+  stats(now: number): RtpStats | null {
+    return this.#rtp?.stats(now) ?? null;
+  }
+
+  /** A picture of all machines for debugging: no keys, no addresses. */
+  dump(): object {
+    return {
+      closeReason: this.#closeReason,
+      drops: { ...this.counters },
+      ice: this.#ice.dump(),
+      dtls: this.#dtls?.dump() ?? null,
+      srtp: { in: this.#srtpIn?.dump() ?? null, out: this.#srtpOut?.dump() ?? null },
+      channels: this.#channels?.dump() ?? null,
+      rtp: this.#rtp?.stats(this.#now) ?? null,
+    };
+  }
+
+  poll(): SessionOutput {
+    for (;;) {
+      const ready = this.#nextReady();
+      if (ready) return ready;
+      const output =
+        (this.#iceTouched && this.#pollIce()) ||
+        (this.#dtlsTouched && this.#pollDtls()) ||
+        (this.#channelsTouched && this.#pollChannels()) ||
+        (this.#rtpTouched && this.#pollRtp());
+      if (output) return output;
+      if (this.#iceTouched || this.#dtlsTouched || this.#channelsTouched || this.#rtpTouched) continue;
+      if (this.#events.length > 0 || this.#outgoing.length > 0) continue;
+      this.#timeout.at = Math.min(this.#iceAt, this.#dtlsAt, this.#channelsAt, this.#rtpAt);
+      return this.#timeout;
+    }
+  }
+
+  #nextReady(): SessionOutput | null {
+    if (this.#audio) {
+      const audio = this.#audio;
+      this.#audio = null;
+      return audio;
+    }
+    if (this.#outgoing.length > 0) {
+      const data = this.#outgoing.shift();
+      if (this.#selected && data.length > 0) return this.#transmit(data, this.#selected);
+    }
+    return this.#events.shift() ?? null;
+  }
+
+  #handleMedia(data: Uint8Array, now: number): boolean {
+    if (!this.#rtp) return this.#drop('no-audio');
+    if (!this.#srtpIn) return this.#drop('no-keys');
+    // RFC 5761, section 4: RTCP packet types live where RTP would have payload types 64 to 95.
+    const isRtcp = data.length > 1 && data[1]! >= 192 && data[1]! < 224;
+    if (isRtcp) {
+      const length = this.#srtpIn.unprotectRtcp(data, data.length);
+      if (length < 0) return false;
+      this.#rtp.handleRtcp(data, length, now);
+      this.#rtpTouched = true;
+      return true;
+    }
+    const length = this.#srtpIn.unprotectRtp(data, data.length);
+    if (length < 0) return false;
+    const packet = this.#rtp.handleRtp(data, length, now);
+    if (!packet) {
+      this.counters['payload-type']++;
+      return true;
+    }
+    const audio = this.#audioOutput;
+    audio.payload = data.subarray(packet.payloadOffset, packet.payloadOffset + packet.payloadLength);
+    audio.sequence = packet.extendedSequence;
+    audio.timestamp = packet.timestamp;
+    audio.marker = packet.marker;
+    this.#audio = audio;
+    return true;
+  }
+
+  #pollIce(): SessionOutput | null {
+    const output = this.#ice.poll();
+    switch (output.type) {
+      case 'transmit':
+        return this.#transmit(output.data, output.to);
+      case 'selected': {
+        const first = this.#selected === null;
+        this.#selected = output.address;
+        if (!first) return null;
+        if (!this.#dtls) this.#startDtls();
+        return { type: 'ice-connected' };
+      }
+      case 'state':
+        if (output.state === 'failed') {
+          this.#end(output.reason === 'consent-expired' ? 'ice-consent-expired' : 'ice-connect-timeout');
+        }
+        return null;
+      case 'timeout':
+        this.#iceTouched = false;
+        this.#iceAt = output.at;
+        return null;
+    }
+  }
+
+  #pollDtls(): SessionOutput | null {
+    const output = this.#dtls!.poll();
+    switch (output.type) {
+      case 'transmit':
+        return this.#selected ? this.#transmit(output.data, this.#selected) : null;
+      case 'connected':
+        if (output.srtp) this.#startSrtp(output.srtp);
+        this.#startChannels();
+        return { type: 'connected', dtlsVersion: output.version, srtpProfile: output.srtp?.profile ?? null };
+      case 'data':
+        if (this.#channels) {
+          this.#channels.handlePacket(output.data, this.#now);
+          this.#channelsTouched = true;
+        }
+        return null;
+      case 'closed':
+        this.#end(output.reason === 'close-notify' ? 'closed-by-peer' : 'dtls-failed');
+        return null;
+      case 'timeout':
+        this.#dtlsTouched = false;
+        this.#dtlsAt = output.at;
+        return null;
+    }
+  }
+
+  #pollChannels(): SessionOutput | null {
+    const output = this.#channels!.poll();
+    switch (output.type) {
+      case 'transmit':
+        if (this.#closeReason === null) {
+          this.#dtls!.send(output.data, this.#now);
+          this.#dtlsTouched = true;
+        }
+        return null;
+      case 'channel':
+        return { type: 'channel', channel: output.channel };
+      case 'message':
+        return output;
+      case 'channel-closed':
+        return output;
+      case 'closed':
+        return null;
+      case 'timeout':
+        this.#channelsTouched = false;
+        this.#channelsAt = output.at;
+        return null;
+    }
+  }
+
+  #pollRtp(): SessionOutput | null {
+    if (!this.#rtp) {
+      this.#rtpTouched = false;
+      return null;
+    }
+    const output = this.#rtp.poll();
+    switch (output.type) {
+      case 'rtcp':
+        this.#rtcpScratch.set(output.data);
+        this.#sendRtcp(output.data.length);
+        return null;
+      case 'timeout':
+        this.#rtpTouched = false;
+        this.#rtpAt = output.at;
+        return null;
+      default:
+        return null;
+    }
+  }
+
+  #startDtls(): void {
+    this.#dtls = new DtlsEndpoint({ ...this.#dtlsOptions, now: this.#now });
+    this.#dtlsTouched = true;
+  }
+
+  #startSrtp(keys: SrtpKeyingMaterial): void {
+    this.#srtpIn = new SrtpContext(keys.profile, keys.remoteKey, keys.remoteSalt);
+    this.#srtpOut = new SrtpContext(keys.profile, keys.localKey, keys.localSalt);
+  }
+
+  #startChannels(): void {
+    if (!this.#dataOptions) return;
+    const client = this.#dtlsOptions.role === 'client';
+    this.#channels = new DataChannels({
+      ...this.#dataOptions,
+      role: client ? 'dtls-client' : 'dtls-server',
+      random: this.#random,
+      now: this.#now,
+    });
+    this.#channelsTouched = true;
+  }
+
+  /** Protects `length` bytes of RTCP in the scratch buffer and queues them. */
+  #sendRtcp(length: number): void {
+    if (length === 0 || !this.#srtpOut) return;
+    const buffer = this.#outgoing.reserve();
+    buffer.set(this.#rtcpScratch.subarray(0, length));
+    this.#outgoing.commit(this.#srtpOut.protectRtcp(buffer, length));
+  }
+
+  #end(reason: SessionCloseReason): void {
+    if (this.#closeReason !== null) return;
+    this.#closeReason = reason;
+    this.#events.push({ type: 'closed', reason });
+  }
+
+  #transmit(data: Uint8Array, to: TransportAddress): SessionOutput {
+    this.#transmitOutput.data = data;
+    this.#transmitOutput.to = to;
+    return this.#transmitOutput;
+  }
+
+  #drop(reason: SessionDropReason): false {
+    this.counters[reason]++;
+    return false;
+  }
+}

@@ -1,0 +1,194 @@
+import type { Logger } from 'pino';
+import type { Agent } from '../agents/index.ts';
+import { Conversation, type ConversationPort } from '../conversation/conversation.ts';
+import type { SessionConfig } from '../conversation/session-config.ts';
+import type { Session, SessionOutput } from '../webrtc/index.ts';
+import type { TransportAddress } from '../wire/address.ts';
+
+/** What a call needs of the shard that owns it. */
+export interface CallHost {
+  /** Sends one datagram to the client. */
+  transmit(call: Call, data: Uint8Array, to: TransportAddress): void;
+  /** The call has output that nobody is draining: call `drain` soon. */
+  touched(call: Call): void;
+  /** The call is over; its last datagrams have been handed to `transmit`. Comes once. */
+  ended(call: Call, reason: string): void;
+}
+
+export interface CallOptions {
+  readonly id: string;
+  readonly ufrag: string;
+  readonly session: Session;
+  readonly sessionConfig: SessionConfig;
+  readonly agent: Agent;
+  readonly host: CallHost;
+  readonly log: Logger;
+  readonly now: number;
+}
+
+/** Label of the data channel that carries the protocol's events. */
+const EVENTS_LABEL = 'oai-events';
+/** How long a call that its agent ended may take to deliver its last events, ms. */
+const LINGER_MS = 250;
+/** Events that wait for the data channel, at most; more are dropped, oldest first. */
+const MAX_QUEUED_EVENTS = 256;
+
+/** One call: a WebRTC session, and the conversation that an agent leads over it. */
+export class Call implements ConversationPort {
+  readonly id: string;
+  readonly log: Logger;
+  readonly session: Session;
+  /** Local ufrags by which this call is found: the first, and one more for each ICE restart. */
+  readonly ufrags: string[];
+  readonly #host: CallHost;
+  readonly #conversation: Conversation;
+  readonly #startedAt: number;
+  #timings: { iceMs: number | null; dtlsMs: number | null; eventsMs: number | null; firstAudioMs: number | null } = {
+    iceMs: null, dtlsMs: null, eventsMs: null, firstAudioMs: null,
+  };
+  #eventsChannel: number | null = null;
+  #queuedEvents: string[] = [];
+  /** Set once the call is to end: the reason, and when to stop waiting for the last events to arrive. */
+  #ending: { reason: string; by: number } | null = null;
+  #ended = false;
+  #now: number;
+  #deadline = 0;
+
+  constructor(options: CallOptions) {
+    this.id = options.id;
+    this.ufrags = [options.ufrag];
+    this.session = options.session;
+    this.log = options.log;
+    this.#host = options.host;
+    this.#startedAt = options.now;
+    this.#now = options.now;
+    this.#conversation = new Conversation({
+      callId: options.id,
+      agent: options.agent,
+      session: options.sessionConfig,
+      port: this,
+      now: options.now,
+      log: options.log,
+    });
+  }
+
+  /** To be followed by `drain`. @returns true when the datagram authenticated. */
+  handleDatagram(data: Uint8Array, from: TransportAddress, now: number): boolean {
+    this.#now = now;
+    return this.session.handleDatagram(data, from, now);
+  }
+
+  /** To be called once per frame time: paces the agent's audio and runs the timers that are due. */
+  tick(now: number): void {
+    this.#now = now;
+    if (this.#conversation.wantsTick) this.#conversation.tick(now);
+    const ending = this.#ending;
+    if (ending && (now >= ending.by || this.#delivered())) this.session.close(now);
+    if (this.#deadline <= now) this.session.handleTimeout(now);
+    else if (!ending) return;
+    this.drain(now);
+  }
+
+  /** Acts on everything that the session has to say. */
+  drain(now: number): void {
+    if (this.#ended) return;
+    this.#now = now;
+    let output = this.session.poll();
+    for (; output.type !== 'timeout'; output = this.session.poll()) this.#act(output);
+    this.#deadline = output.at;
+    if (this.session.closed) this.#finish();
+  }
+
+  /** Ends the call: at once when nothing is under way, else as soon as the last events have arrived. Idempotent. */
+  hangup(reason: string): void {
+    if (this.#ending || this.#ended) return;
+    this.#ending = { reason, by: this.#now + LINGER_MS };
+    if (this.#delivered()) this.session.close(this.#now);
+    this.#host.touched(this);
+  }
+
+  // What the conversation asks of the call.
+
+  sendAudio(opus: Uint8Array, timestamp: number, marker: boolean): void {
+    this.#timings.firstAudioMs ??= this.#sinceStart();
+    this.session.sendAudio(opus, timestamp, marker, this.#now);
+    this.#host.touched(this);
+  }
+
+  sendEvent(json: string): void {
+    if (this.#eventsChannel === null) {
+      if (this.#queuedEvents.length === MAX_QUEUED_EVENTS) this.#queuedEvents.shift();
+      this.#queuedEvents.push(json);
+      return;
+    }
+    this.session.sendMessage(this.#eventsChannel, json, this.#now);
+    this.#host.touched(this);
+  }
+
+  dump(): object {
+    return {
+      id: this.id,
+      ageMs: this.#sinceStart(),
+      timings: { ...this.#timings },
+      ending: this.#ending?.reason ?? null,
+      session: this.session.dump(),
+      conversation: this.#conversation.dump(),
+    };
+  }
+
+  #act(output: Exclude<SessionOutput, { type: 'timeout' }>): void {
+    switch (output.type) {
+      case 'transmit':
+        this.#host.transmit(this, output.data, output.to);
+        break;
+      case 'audio':
+        this.#conversation.handleAudio(output.payload, output.sequence, output.timestamp, this.#now);
+        break;
+      case 'ice-connected':
+        this.#timings.iceMs = this.#sinceStart();
+        break;
+      case 'connected':
+        this.#timings.dtlsMs = this.#sinceStart();
+        this.#conversation.open(this.#now);
+        break;
+      case 'channel':
+        if (output.channel.label === EVENTS_LABEL) this.#openEvents(output.channel.id);
+        break;
+      case 'message':
+        if (output.channelId === this.#eventsChannel && typeof output.data === 'string') {
+          this.#conversation.handleEvent(output.data, this.#now);
+        }
+        break;
+      case 'channel-closed':
+        if (output.channelId === this.#eventsChannel) this.#eventsChannel = null;
+        break;
+      case 'closed':
+        this.#ending ??= { reason: output.reason, by: this.#now };
+        break;
+    }
+  }
+
+  #openEvents(channelId: number): void {
+    this.#eventsChannel = channelId;
+    this.#timings.eventsMs = this.#sinceStart();
+    this.#conversation.eventsOpen(this.#now);
+    for (const event of this.#queuedEvents.splice(0)) this.sendEvent(event);
+  }
+
+  #delivered(): boolean {
+    return this.#eventsChannel === null || this.session.bufferedAmount(this.#eventsChannel) === 0;
+  }
+
+  #finish(): void {
+    this.#ended = true;
+    const reason = this.#ending?.reason ?? 'closed-locally';
+    this.#conversation.close(reason, this.#now);
+    this.log.info({ reason, ageMs: this.#sinceStart(), ...this.#timings, rtp: this.session.stats(this.#now) }, 'call ended');
+    this.session.dispose();
+    this.#host.ended(this, reason);
+  }
+
+  #sinceStart(): number {
+    return Math.round(this.#now - this.#startedAt);
+  }
+}

@@ -1,0 +1,52 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { CallError } from '../signaling/call-service.ts';
+import type { ShardError, ShardMessage, ShardOptions, ShardRequest, ShardRequestMessage, ShardResults } from './protocol.ts';
+import { openShard, type Shard } from './shard.ts';
+
+/** Entry point of a shard's worker thread: opens the shard and serves the main thread's requests. */
+
+const port = parentPort!;
+const tell = (message: ShardMessage): void => port.postMessage(message);
+
+try {
+  const shard = await openShard(workerData as ShardOptions, (callId) => tell({ type: 'call-ended', callId }));
+  port.on('message', ({ id, request }: ShardRequestMessage) => {
+    serve(shard, request).then(
+      (result) => tell({ type: 'reply', id, result }),
+      (error: unknown) => tell({ type: 'error', id, error: toShardError(error) }),
+    );
+  });
+  // An agent's promise that nobody awaits must not end the other calls of this thread.
+  process.on('unhandledRejection', (reason) => shard.log.error({ err: reason }, 'unhandled rejection in an agent'));
+  process.on('uncaughtException', (error) => shard.log.error({ err: error }, 'uncaught exception in an agent'));
+  tell({ type: 'ready', trunk: shard.trunk });
+} catch (error) {
+  const { message, code } = error as NodeJS.ErrnoException;
+  tell({ type: 'failed', message, code: code ?? null });
+}
+
+async function serve(shard: Shard, request: ShardRequest): Promise<ShardResults[keyof ShardResults]> {
+  switch (request.type) {
+    case 'create-call':
+      return shard.createCall(request.offer, request.session);
+    case 'hangup':
+      return shard.hangup(request.callId, request.reason);
+    case 'restart-ice':
+      return shard.restartIce(request.callId, request.fragment);
+    case 'stats':
+      return shard.stats();
+    case 'dump':
+      return shard.dump(request.callId);
+    case 'close':
+      await shard.close(request.reason);
+      return null;
+  }
+}
+
+function toShardError(error: unknown): ShardError {
+  if (error instanceof CallError) {
+    const { status, code, message, param, retryAfter } = error;
+    return { status, code, message, param, retryAfter };
+  }
+  return { status: 500, code: 'internal_error', message: (error as Error).message, param: null, retryAfter: null };
+}

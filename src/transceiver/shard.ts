@@ -1,0 +1,303 @@
+import { randomFillSync, randomInt } from 'node:crypto';
+import type { Logger } from 'pino';
+import { loadAgent, type Agent } from '../agents/index.ts';
+import type { SessionConfig } from '../conversation/session-config.ts';
+import { openUdpSocket } from '../net/open-udp-socket.ts';
+import { TrunkBundler } from '../net/trunk-bundler.ts';
+import type { UdpSocket, UdpSocketHandler } from '../net/udp-socket.ts';
+import { createLogger } from '../observe/log.ts';
+import { CallError, type CallAnswer } from '../signaling/call-service.ts';
+import { DtlsCertificate, loadSrtpCiphers } from '../webrtc/index.ts';
+import type { TransportAddress } from '../wire/address.ts';
+import { CallIdKeys } from '../wire/call-id.ts';
+import type { Locator } from '../wire/locator.ts';
+import { RoutingKeys, type RoutingTokenFields } from '../wire/routing-token.ts';
+import { StunUsernameReader } from '../wire/stun-username.ts';
+import { TrunkCookies, TrunkReader, type TrunkError } from '../wire/trunk.ts';
+import { answerCall, restartCall } from './answer.ts';
+import { Call, type CallHost } from './call.ts';
+import { ClientPaths, type ClientPath } from './client-paths.ts';
+import { MediaClock } from './media-clock.ts';
+import type { ShardOptions, ShardStats } from './protocol.ts';
+
+/** Why a shard dropped what came over the trunk, before any session saw it. */
+export const SHARD_DROP_REASONS = [
+  'trunk-malformed',
+  'trunk-version',
+  'trunk-cookie',
+  'wrong-direction',
+  'unknown-client',
+  'unknown-call',
+] as const;
+export type ShardDropReason = (typeof SHARD_DROP_REASONS)[number];
+
+const NONCES = 2 ** 24;
+
+/**
+ * Opens the trunk socket, loads the agent and the certificate.
+ * @throws when the port is in use or the agent does not load; the message says what to do.
+ */
+export async function openShard(options: ShardOptions, onCallEnded: (callId: string) => void): Promise<Shard> {
+  const log = createLogger({ level: options.logLevel, name: `transceiver-${options.index}` });
+  const [agent, certificate] = await Promise.all([loadAgent(options.agent), DtlsCertificate.generate()]);
+  log.debug({ srtp: loadSrtpCiphers().name }, 'SRTP ciphers chosen');
+  const shard = new Shard(options, agent, certificate, log, onCallEnded);
+  await shard.open();
+  return shard;
+}
+
+/** One worker's share of the calls: their datagrams come over one trunk socket and are paced by one clock. */
+export class Shard implements UdpSocketHandler, CallHost {
+  readonly log: Logger;
+  readonly #options: ShardOptions;
+  readonly #agent: Agent;
+  readonly #certificate: DtlsCertificate;
+  readonly #onCallEnded: (callId: string) => void;
+  readonly #routingKeys: RoutingKeys;
+  readonly #callIdKeys: CallIdKeys;
+  readonly #cookies: TrunkCookies;
+  readonly #reader: TrunkReader;
+  readonly #username = new StunUsernameReader();
+  readonly #clock = new MediaClock((now) => this.#tick(now));
+  readonly #calls = new Map<string, Call>();
+  readonly #byUfrag = new Map<string, Call>();
+  readonly #paths = new ClientPaths();
+  /** Calls with output that an agent made outside of any datagram or tick. */
+  readonly #touched = new Set<Call>();
+  #draining = false;
+  #socket: UdpSocket | null = null;
+  #bundler: TrunkBundler | null = null;
+  #locator: Locator | null = null;
+  #callsStarted = 0;
+  readonly #endReasons = new Map<string, number>();
+  readonly #drops: Record<ShardDropReason, number> = {
+    'trunk-malformed': 0, 'trunk-version': 0, 'trunk-cookie': 0, 'wrong-direction': 0, 'unknown-client': 0, 'unknown-call': 0,
+  };
+
+  constructor(
+    options: ShardOptions,
+    agent: Agent,
+    certificate: DtlsCertificate,
+    log: Logger,
+    onCallEnded: (callId: string) => void,
+  ) {
+    this.log = log;
+    this.#options = options;
+    this.#agent = agent;
+    this.#certificate = certificate;
+    this.#onCallEnded = onCallEnded;
+    const previous = options.previousSecret ?? undefined;
+    this.#routingKeys = new RoutingKeys(options.secret, previous);
+    this.#callIdKeys = new CallIdKeys(options.secret, previous);
+    this.#cookies = new TrunkCookies(options.secret, previous);
+    this.#reader = new TrunkReader(this.#cookies);
+  }
+
+  async open(): Promise<void> {
+    this.#socket = await openUdpSocket({ address: this.#options.trunk, handler: this });
+    this.#bundler = new TrunkBundler({
+      socket: this.#socket,
+      cookies: this.#cookies,
+      towardsClients: true,
+      mtu: this.#options.trunkMtu,
+    });
+    this.#locator = { kind: 0, address: this.advertised };
+  }
+
+  /** Bound trunk address. */
+  get trunk(): TransportAddress {
+    return this.#socket!.address;
+  }
+
+  /** Trunk address that relays are told, inside the routing token. */
+  get advertised(): TransportAddress {
+    const { advertiseTrunk } = this.#options;
+    return advertiseTrunk ? { ...advertiseTrunk, port: advertiseTrunk.port || this.trunk.port } : this.trunk;
+  }
+
+  /** @throws {CallError} 400 for an offer that cannot be served. */
+  createCall(offer: string, sessionConfig: SessionConfig): CallAnswer {
+    const now = performance.now();
+    const token = this.#freeToken();
+    const { session, sdp, etag } = answerCall({
+      offer,
+      ufrag: token.ufrag,
+      certificate: this.#certificate,
+      ingress: this.#options.ingress,
+      now,
+    });
+    const id = this.#callIdKeys.encodeCallId(token, randomFillSync);
+    const log = this.log.child({ call: id.slice(0, 12) });
+    const call = new Call({ id, ufrag: token.ufrag, session, sessionConfig, agent: this.#agent, host: this, log, now });
+    this.#calls.set(id, call);
+    this.#byUfrag.set(token.ufrag, call);
+    this.#callsStarted++;
+    call.drain(now);
+    this.#clock.start();
+    log.info({ agent: this.#agent.name }, 'call accepted');
+    return { id, answer: sdp, etag };
+  }
+
+  /** False when there is no such call. */
+  hangup(callId: string, reason: string): boolean {
+    const call = this.#calls.get(callId);
+    call?.hangup(reason);
+    return call !== undefined;
+  }
+
+  /**
+   * Takes a trickle-ice fragment (RFC 8840). Null when it only adds candidates, which an ICE-lite server does not need.
+   * @throws {CallError}
+   */
+  restartIce(callId: string, fragment: string): string | null {
+    const call = this.#calls.get(callId);
+    if (!call) throw new CallError(404, 'call_not_found', `There is no call ${callId}.`);
+    const now = performance.now();
+    const { ufrag } = this.#freeToken();
+    const restart = restartCall({ session: call.session, fragment, ufrag, ingress: this.#options.ingress, now });
+    if (!restart) return null;
+    // The old ufrag stays known: checks under it count until the first one under the new ufrag has come.
+    this.#byUfrag.set(ufrag, call);
+    call.ufrags.push(ufrag);
+    call.drain(now);
+    return restart.fragment;
+  }
+
+  stats(): ShardStats {
+    const counters: Record<string, number> = { calls_started_total: this.#callsStarted, clock_ticks_skipped_total: this.#clock.skipped };
+    for (const [reason, count] of this.#endReasons) counters[`calls_ended_total{reason="${reason}"}`] = count;
+    for (const reason of SHARD_DROP_REASONS) counters[`trunk_drops_total{reason="${reason}"}`] = this.#drops[reason];
+    const socket = this.#socket?.counters;
+    if (socket) {
+      counters['trunk_datagrams_received_total'] = socket.received;
+      counters['trunk_datagrams_sent_total'] = socket.sent;
+      counters['trunk_bytes_received_total'] = socket.receivedBytes;
+      counters['trunk_bytes_sent_total'] = socket.sentBytes;
+      counters['trunk_send_errors_total'] = socket.sendErrors;
+    }
+    return { calls: this.#calls.size, counters };
+  }
+
+  dump(callId: string): object | null {
+    return this.#calls.get(callId)?.dump() ?? null;
+  }
+
+  /** Ends all calls and closes the socket. */
+  async close(reason: string): Promise<void> {
+    const now = performance.now();
+    for (const call of this.#calls.values()) {
+      call.hangup(reason);
+      call.session.close(now);
+      call.drain(now);
+    }
+    this.#bundler?.flush();
+    this.#clock.stop();
+    await this.#socket?.close();
+  }
+
+  // UdpSocketHandler: one datagram of a relay, with one or more datagrams of clients in it.
+
+  datagram(data: Uint8Array, relay: TransportAddress): void {
+    const reader = this.#reader;
+    const error: TrunkError | null = reader.open(data);
+    if (error) {
+      this.#drops[error]++;
+      return;
+    }
+    if (reader.towardsClients) {
+      this.#drops['wrong-direction']++;
+      return;
+    }
+    const now = performance.now();
+    this.#draining = true;
+    while (reader.next()) this.#clientDatagram(data, reader, relay, now);
+    this.#draining = false;
+    if (reader.malformed) this.#drops['trunk-malformed']++;
+  }
+
+  batchEnd(): void {
+    this.#flush();
+  }
+
+  // CallHost
+
+  transmit(_call: Call, data: Uint8Array, to: TransportAddress): void {
+    // The session names the very object that it was given as the source: see ClientPath.
+    const path = to as ClientPath;
+    this.#bundler!.queue(path.relay, path, path.via, true, data);
+  }
+
+  touched(call: Call): void {
+    if (this.#touched.size === 0 && !this.#draining) queueMicrotask(() => this.#flush());
+    this.#touched.add(call);
+  }
+
+  ended(call: Call, reason: string): void {
+    this.#calls.delete(call.id);
+    this.#touched.delete(call);
+    for (const ufrag of call.ufrags) this.#byUfrag.delete(ufrag);
+    this.#paths.removeCall(call);
+    this.#endReasons.set(reason, (this.#endReasons.get(reason) ?? 0) + 1);
+    if (this.#calls.size === 0) this.#clock.stop();
+    this.#onCallEnded(call.id);
+  }
+
+  #clientDatagram(data: Uint8Array, reader: TrunkReader, relay: TransportAddress, now: number): void {
+    const { payloadOffset, payloadLength } = reader;
+    const known = this.#paths.find(data, reader.ipOffset, reader.family, reader.port);
+    // STUN names its call; a client that places a second call from the same port is told apart by that.
+    const stun = this.#username.read(data, payloadOffset, payloadLength) === 'binding-request';
+    const call = stun ? this.#callOfUsername(data) : known?.call;
+    if (!call) {
+      this.#drops[stun ? 'unknown-call' : 'unknown-client']++;
+      return;
+    }
+    const path = known ?? newPath(data, reader, call, relay);
+    const payload = data.subarray(payloadOffset, payloadOffset + payloadLength);
+    // Only a datagram that authenticates moves anything: a forged one must not draw the call's packets to itself.
+    if (call.handleDatagram(payload, path, now)) {
+      if (!known) this.#paths.add(path);
+      else if (path.call !== call) this.#paths.move(path, call);
+      path.relay = relay;
+      path.via = reader.hasVia ? this.#paths.via(data, reader.viaOffset) : null;
+    }
+    call.drain(now);
+  }
+
+  #callOfUsername(data: Uint8Array): Call | undefined {
+    const { ufragOffset, ufragLength } = this.#username;
+    if (ufragOffset < 0) return undefined;
+    return this.#byUfrag.get(Buffer.from(data.buffer, data.byteOffset + ufragOffset, ufragLength).latin1Slice());
+  }
+
+  #tick(now: number): void {
+    this.#draining = true;
+    for (const call of this.#calls.values()) call.tick(now);
+    this.#draining = false;
+    this.#flush();
+  }
+
+  #flush(): void {
+    const now = performance.now();
+    this.#draining = true;
+    for (const call of this.#touched) call.drain(now);
+    this.#draining = false;
+    this.#touched.clear();
+    this.#bundler?.flush();
+  }
+
+  /** A routing token whose nonce, and therefore whose text, no live call of this shard has. */
+  #freeToken(): RoutingTokenFields & { readonly ufrag: string } {
+    for (;;) {
+      const fields = { cluster: this.#options.cluster, locator: this.#locator!, nonce: randomInt(NONCES) };
+      const ufrag = this.#routingKeys.encodeUfrag(fields);
+      if (!this.#byUfrag.has(ufrag)) return { ...fields, ufrag };
+    }
+  }
+}
+
+function newPath(data: Uint8Array, reader: TrunkReader, call: Call, relay: TransportAddress): ClientPath {
+  const { family, ipOffset, port } = reader;
+  const ip = data.slice(ipOffset, ipOffset + (family === 4 ? 4 : 16));
+  return { family, ip, port, call, relay, via: null };
+}
