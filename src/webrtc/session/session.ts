@@ -1,13 +1,18 @@
 import type { TransportAddress } from '../../wire/address.ts';
-import { DataChannels, type ChannelOptions, type DataChannelInfo } from '../datachannel/data-channels.ts';
+import { DataChannels, type DataChannelInfo, type DataChannelInit } from '../datachannel/data-channels.ts';
 import { DtlsEndpoint, type DtlsEndpointOptions } from '../dtls/endpoint.ts';
 import type { IceClientAgent } from '../ice/client-agent.ts';
 import type { IceCredentials } from '../ice/credentials.ts';
 import type { IceLiteAgent } from '../ice/lite-agent.ts';
 import type { RandomSource, Timeout } from '../machine.ts';
-import { RtpSession, type RtpSessionOptions, type RtpStats } from '../rtp/rtp-session.ts';
+import type { RtpPacket } from '../rtp/rtp-packet.ts';
+import { RtpSession, type RtpFrame, type RtpSessionOptions, type RtpSessionStats } from '../rtp/rtp-session.ts';
+import type { SrtpCiphers } from '../srtp/ciphers.ts';
+import { SrtpReceiver } from '../srtp/srtp-receiver.ts';
+import { SrtpSender } from '../srtp/srtp-sender.ts';
 import type { SrtpKeyingMaterial } from '../srtp-profile.ts';
-import { SrtpContext } from '../srtp/srtp-context.ts';
+import { PacketQueue } from './packet-queue.ts';
+import { SerialUnwrapper } from './serial-unwrapper.ts';
 
 /**
  * One WebRTC session: ICE, DTLS, SRTP, RTP and data channels over one 5-tuple (RFC 8843 BUNDLE), sans-IO.
@@ -23,11 +28,17 @@ export interface SessionOptions {
   readonly ice: IceLiteAgent | IceClientAgent;
   readonly dtls: Omit<DtlsEndpointOptions, 'now'>;
   /** Null when the session has no audio section. */
-  readonly audio: RtpSessionOptions | null;
+  readonly audio: SessionAudioOptions | null;
   /** Null when the session has no data section. */
   readonly data: SessionDataOptions | null;
+  readonly ciphers: SrtpCiphers;
   readonly random: RandomSource;
   readonly now: number;
+}
+
+export interface SessionAudioOptions extends RtpSessionOptions {
+  /** Of Opus, in both directions. */
+  readonly payloadType: number;
 }
 
 export interface SessionDataOptions {
@@ -43,7 +54,7 @@ export type SessionOutput =
   | { readonly type: 'ice-connected' }
   /** DTLS is up: keys are in place, media may be sent. Comes once. */
   | { readonly type: 'connected'; readonly dtlsVersion: string; readonly srtpProfile: string | null }
-  /** One decrypted RTP payload. `sequence` is extended beyond 16 bits and rises by one per packet sent. */
+  /** One decrypted Opus payload. `sequence` and `timestamp` (1/48,000 s) are extended beyond 16 and 32 bits. */
   | { readonly type: 'audio'; readonly payload: Uint8Array; readonly sequence: number; readonly timestamp: number; readonly marker: boolean }
   | { readonly type: 'channel'; readonly channel: DataChannelInfo }
   | { readonly type: 'message'; readonly channelId: number; readonly data: string | Uint8Array }
@@ -66,13 +77,15 @@ export type SessionDropReason = (typeof SESSION_DROP_REASONS)[number];
 export class Session {
   readonly #ice: IceLiteAgent | IceClientAgent;
   readonly #dtlsOptions: Omit<DtlsEndpointOptions, 'now'>;
+  readonly #audioOptions: SessionAudioOptions | null;
   readonly #rtp: RtpSession | null;
   readonly #dataOptions: SessionDataOptions | null;
+  readonly #ciphers: SrtpCiphers;
   readonly #random: RandomSource;
   #dtls: DtlsEndpoint | null = null;
   #channels: DataChannels | null = null;
-  #srtpIn: SrtpContext | null = null;
-  #srtpOut: SrtpContext | null = null;
+  #srtpIn: SrtpReceiver | null = null;
+  #srtpOut: SrtpSender | null = null;
   #selected: TransportAddress | null = null;
   #closeReason: SessionCloseReason | null = null;
 
@@ -84,7 +97,12 @@ export class Session {
   readonly #timeout = { type: 'timeout' as const, at: Infinity };
   /** Protected packets that wait to be polled: their lengths, and their bytes one after another. */
   readonly #outgoing = new PacketQueue();
-  readonly #rtcpScratch = new Uint8Array(MAX_DATAGRAM);
+  /** Filled anew for each packet sent. */
+  readonly #frame: Writable<RtpFrame>;
+  /** The stream that is heard now; another SSRC (the peer exchanged its track) starts anew. */
+  #remoteSsrc = -1;
+  #sequences = new SerialUnwrapper(16);
+  #timestamps = new SerialUnwrapper(32);
 
   /** Deadlines of the machines below as of their last poll; a machine is polled again only after it was touched. */
   #iceTouched = true;
@@ -105,9 +123,12 @@ export class Session {
     this.#ice = options.ice;
     this.#dtlsOptions = options.dtls;
     this.#dataOptions = options.data;
+    this.#ciphers = options.ciphers;
     this.#random = options.random;
     this.#now = options.now;
-    this.#rtp = options.audio ? new RtpSession(options.audio) : null;
+    this.#audioOptions = options.audio;
+    this.#rtp = options.audio ? new RtpSession(options.audio, options.now) : null;
+    this.#frame = { payload: EMPTY, payloadType: options.audio?.payloadType ?? 0, timestamp: 0, marker: false };
     // A server waits for the ClientHello; a client speaks first, and can only once there is a path to speak on.
     if (options.dtls.role === 'server') this.#startDtls();
   }
@@ -173,13 +194,17 @@ export class Session {
   sendAudio(payload: Uint8Array, timestamp: number, marker: boolean, now: number): void {
     if (!this.#srtpOut || !this.#rtp || this.#closeReason !== null) return;
     this.#now = now;
+    const frame = this.#frame;
+    frame.payload = payload;
+    frame.timestamp = timestamp;
+    frame.marker = marker;
     const buffer = this.#outgoing.reserve();
-    const length = this.#rtp.writeRtp(buffer, payload, timestamp, marker, now);
+    const length = this.#rtp.writeRtp(buffer, frame, now);
     this.#outgoing.commit(this.#srtpOut.protectRtp(buffer, length));
   }
 
   /** Opens a data channel and returns its id. Null before DTLS is up or without a data section. */
-  openChannel(options: ChannelOptions, now: number): number | null {
+  openChannel(options: DataChannelInit, now: number): number | null {
     if (!this.#channels) return null;
     this.#now = now;
     this.#channelsTouched = true;
@@ -210,9 +235,11 @@ export class Session {
   close(now: number): void {
     if (this.#closeReason !== null) return;
     this.#now = now;
-    this.#sendRtcp(this.#rtp?.writeBye(this.#rtcpScratch, now) ?? 0);
+    this.#rtp?.close(now);
+    this.#rtpTouched = true;
+    while (this.#rtpTouched && this.#rtp) this.#pollRtp();
     this.#dtls?.close(now);
-    this.#dtlsTouched = true;
+    this.#dtlsTouched = this.#dtls !== null;
     this.#end('closed-locally');
   }
 
@@ -224,8 +251,9 @@ export class Session {
     this.#srtpOut = null;
   }
 
-  stats(now: number): RtpStats | null {
-    return this.#rtp?.stats(now) ?? null;
+  /** Null without an audio section. */
+  stats(): RtpSessionStats | null {
+    return this.#rtp?.stats() ?? null;
   }
 
   /** A picture of all machines for debugging: no keys, no addresses. */
@@ -235,9 +263,9 @@ export class Session {
       drops: { ...this.counters },
       ice: this.#ice.dump(),
       dtls: this.#dtls?.dump() ?? null,
-      srtp: { in: this.#srtpIn?.dump() ?? null, out: this.#srtpOut?.dump() ?? null },
+      srtp: { in: this.#srtpIn?.counters ?? null, out: this.#srtpOut?.counters ?? null },
       channels: this.#channels?.dump() ?? null,
-      rtp: this.#rtp?.stats(this.#now) ?? null,
+      rtp: this.stats(),
     };
   }
 
@@ -286,17 +314,24 @@ export class Session {
     const length = this.#srtpIn.unprotectRtp(data, data.length);
     if (length < 0) return false;
     const packet = this.#rtp.handleRtp(data, length, now);
-    if (!packet) {
-      this.counters['payload-type']++;
-      return true;
+    this.#rtpTouched = true;
+    if (packet && packet.payloadType === this.#audioOptions!.payloadType) this.#queueAudio(packet);
+    else this.#drop('payload-type');
+    return true;
+  }
+
+  #queueAudio(packet: RtpPacket): void {
+    if (packet.ssrc !== this.#remoteSsrc) {
+      this.#remoteSsrc = packet.ssrc;
+      this.#sequences = new SerialUnwrapper(16);
+      this.#timestamps = new SerialUnwrapper(32);
     }
     const audio = this.#audioOutput;
-    audio.payload = data.subarray(packet.payloadOffset, packet.payloadOffset + packet.payloadLength);
-    audio.sequence = packet.extendedSequence;
-    audio.timestamp = packet.timestamp;
+    audio.payload = packet.buffer.subarray(packet.payloadOffset, packet.payloadOffset + packet.payloadLength);
+    audio.sequence = this.#sequences.unwrap(packet.sequence);
+    audio.timestamp = this.#timestamps.unwrap(packet.timestamp);
     audio.marker = packet.marker;
     this.#audio = audio;
-    return true;
   }
 
   #pollIce(): SessionOutput | null {
@@ -339,7 +374,7 @@ export class Session {
         }
         return null;
       case 'closed':
-        this.#end(output.reason === 'close-notify' ? 'closed-by-peer' : 'dtls-failed');
+        this.#end(output.reason === 'peer-close' ? 'closed-by-peer' : 'dtls-failed');
         return null;
       case 'timeout':
         this.#dtlsTouched = false;
@@ -380,14 +415,16 @@ export class Session {
     const output = this.#rtp.poll();
     switch (output.type) {
       case 'rtcp':
-        this.#rtcpScratch.set(output.data);
-        this.#sendRtcp(output.data.length);
+        this.#protect(output.data, 'protectRtcp');
+        return null;
+      case 'retransmit':
+        this.#protect(output.data, 'repeatRtp');
+        return null;
+      case 'bye':
         return null;
       case 'timeout':
         this.#rtpTouched = false;
         this.#rtpAt = output.at;
-        return null;
-      default:
         return null;
     }
   }
@@ -398,8 +435,9 @@ export class Session {
   }
 
   #startSrtp(keys: SrtpKeyingMaterial): void {
-    this.#srtpIn = new SrtpContext(keys.profile, keys.remoteKey, keys.remoteSalt);
-    this.#srtpOut = new SrtpContext(keys.profile, keys.localKey, keys.localSalt);
+    const { profile } = keys;
+    this.#srtpIn = new SrtpReceiver({ profile, masterKey: keys.remoteKey, masterSalt: keys.remoteSalt }, this.#ciphers);
+    this.#srtpOut = new SrtpSender({ profile, masterKey: keys.localKey, masterSalt: keys.localSalt }, this.#ciphers);
   }
 
   #startChannels(): void {
@@ -414,12 +452,12 @@ export class Session {
     this.#channelsTouched = true;
   }
 
-  /** Protects `length` bytes of RTCP in the scratch buffer and queues them. */
-  #sendRtcp(length: number): void {
-    if (length === 0 || !this.#srtpOut) return;
+  /** Queues a copy of a plain packet, protected. */
+  #protect(packet: Uint8Array, method: 'protectRtcp' | 'repeatRtp'): void {
+    if (!this.#srtpOut) return;
     const buffer = this.#outgoing.reserve();
-    buffer.set(this.#rtcpScratch.subarray(0, length));
-    this.#outgoing.commit(this.#srtpOut.protectRtcp(buffer, length));
+    buffer.set(packet);
+    this.#outgoing.commit(this.#srtpOut[method](buffer, packet.length));
   }
 
   #end(reason: SessionCloseReason): void {
@@ -439,3 +477,10 @@ export class Session {
     return false;
   }
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+type AudioOutput = Writable<Extract<SessionOutput, { type: 'audio' }>>;
+type TransmitOutput = Writable<Extract<SessionOutput, { type: 'transmit' }>>;
+
+const EMPTY = new Uint8Array(0);
+const NOWHERE: TransportAddress = { family: 4, ip: new Uint8Array(4), port: 0 };

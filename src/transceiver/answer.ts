@@ -1,0 +1,35 @@
+import { randomFillSync } from 'node:crypto';
+import { CallError } from '../signaling/call-service.ts';
+import { Answerer, SdpError, type AnswererOptions } from '../webrtc/index.ts';
+import type { TransportAddress } from '../wire/address.ts';
+
+/** `performance.now()` plus this is Unix time: read once, so that report timestamps never step. */
+const NTP_EPOCH_OFFSET = performance.timeOrigin;
+
+/** @throws {CallError} 400 that names the line of an offer that cannot be served. */
+export function answerOffer(options: Omit<AnswererOptions, 'random' | 'ntpEpochOffset'>): Answerer {
+  return asCallError(() => new Answerer({ ...options, random: randomFillSync, ntpEpochOffset: NTP_EPOCH_OFFSET }));
+}
+
+/** The fragment that answers an ICE restart, or null for candidates alone. @throws {CallError} 400 */
+export function answerRestart(
+  answerer: Answerer,
+  fragment: string,
+  ufrag: string,
+  candidates: readonly TransportAddress[],
+  now: number,
+): string | null {
+  return asCallError(() => answerer.restartIce(fragment, ufrag, candidates, now));
+}
+
+function asCallError<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof SdpError)) throw error;
+    throw new CallError(400, error.code.replaceAll('-', '_'), error.message, {
+      param: error.line === null ? 'sdp' : `sdp line ${error.line}`,
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,28 @@
+/** `earshot/webrtc`: the sans-IO WebRTC core. See `machine.ts` for the one shape of all its state machines. */
+export type { RandomSource, Timeout } from './machine.ts';
+export { Answerer, type AnswererOptions } from './session/answerer.ts';
+export { Offerer, type OffererOptions } from './session/offerer.ts';
+export {
+  Session,
+  SESSION_DROP_REASONS,
+  type SessionAudioOptions,
+  type SessionCloseReason,
+  type SessionDataOptions,
+  type SessionDropReason,
+  type SessionOptions,
+  type SessionOutput,
+} from './session/session.ts';
+export { DtlsCertificate } from './dtls/certificate.ts';
+export { DtlsEndpoint, type DtlsEndpointOptions, type DtlsOutput } from './dtls/endpoint.ts';
+export { IceClientAgent, type IceClientOptions } from './ice/client-agent.ts';
+export { generateIceCredentials, generateIcePassword, type IceCredentials } from './ice/credentials.ts';
+export { IceLiteAgent, type IceLiteOptions } from './ice/lite-agent.ts';
+export { RtpSession, type RtpSessionOptions, type RtpSessionStats } from './rtp/rtp-session.ts';
+export { SdpError, type SdpErrorCode } from './sdp/error.ts';
+export { parseOffer, type Offer } from './sdp/offer.ts';
+export { createAnswer } from './sdp/answer.ts';
+export { loadSrtpCiphers } from './srtp/load-ciphers.ts';
+export { SrtpReceiver } from './srtp/srtp-receiver.ts';
+export { SrtpSender } from './srtp/srtp-sender.ts';
+export { DataChannels } from './datachannel/data-channels.ts';
+export type { TransportAddress } from '../wire/address.ts';

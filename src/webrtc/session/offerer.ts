@@ -1,0 +1,78 @@
+import type { DtlsCertificate } from '../dtls/certificate.ts';
+import { IceClientAgent } from '../ice/client-agent.ts';
+import { generateIceCredentials, type IceCredentials } from '../ice/credentials.ts';
+import type { RandomSource } from '../machine.ts';
+import { createOffer, parseAnswer } from '../sdp/client.ts';
+import { SCTP_PORT } from '../sdp/description.ts';
+import type { SrtpCiphers } from '../srtp/ciphers.ts';
+import { audioOptions, randomDigits, randomSsrc, SRTP_PREFERENCE } from './negotiated-options.ts';
+import { Session } from './session.ts';
+
+export interface OffererOptions {
+  readonly certificate: DtlsCertificate;
+  readonly audio: boolean;
+  readonly data: boolean;
+  readonly ciphers: SrtpCiphers;
+  readonly random: RandomSource;
+  /** Unix time in ms is `now` + this. */
+  readonly ntpEpochOffset: number;
+}
+
+/** The calling end, for native clients, load generators and tests: gives an offer, takes the answer. */
+export class Offerer {
+  /** The SDP offer. */
+  readonly offer: string;
+  readonly #options: OffererOptions;
+  readonly #ice: IceCredentials;
+  readonly #ssrc: number;
+  readonly #sessionId: string;
+
+  constructor(options: OffererOptions) {
+    const { random, certificate } = options;
+    this.#options = options;
+    this.#ice = generateIceCredentials(random);
+    this.#ssrc = randomSsrc(random);
+    this.#sessionId = randomDigits(random);
+    this.offer = createOffer({
+      ...this.#ice,
+      fingerprint: certificate.fingerprint('sha-256'),
+      candidates: [],
+      sessionId: this.#sessionId,
+      audio: options.audio
+        ? { ssrc: this.#ssrc, cname: this.#sessionId, streamId: 'caller', trackId: 'microphone', direction: 'sendrecv' }
+        : null,
+      data: options.data,
+    });
+  }
+
+  /** The session that the answer leads to; it sends its first check at once. @throws {SdpError} */
+  accept(answer: string, now: number): Session {
+    const { certificate, random, ciphers, ntpEpochOffset } = this.#options;
+    const { negotiated, candidates } = parseAnswer(answer);
+    return new Session({
+      ice: new IceClientAgent({
+        local: this.#ice,
+        remote: negotiated.ice,
+        remoteCandidates: candidates.map(({ address }) => address),
+        random,
+        now,
+      }),
+      dtls: {
+        role: negotiated.localSetup === 'passive' ? 'server' : 'client',
+        certificate,
+        remoteFingerprints: negotiated.fingerprints,
+        srtpProfiles: negotiated.audio ? SRTP_PREFERENCE : [],
+        random,
+      },
+      audio: negotiated.audio && audioOptions(negotiated.audio, { ssrc: this.#ssrc, cname: this.#sessionId, random, ntpEpochOffset }),
+      data: negotiated.data && {
+        localPort: SCTP_PORT,
+        remotePort: negotiated.data.sctpPort,
+        maxMessageSize: negotiated.data.maxMessageSize,
+      },
+      ciphers,
+      random,
+      now,
+    });
+  }
+}
