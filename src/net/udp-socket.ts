@@ -26,12 +26,17 @@ export interface UdpSocketHandler {
   batchEnd(): void;
 }
 
+/** The largest datagram that is received or sent. WebRTC keeps within an Ethernet frame. */
+export const MAX_DATAGRAM_BYTES = 2048;
+
 export interface UdpSocketCounters {
   received: number;
   receivedBytes: number;
   sent: number;
   sentBytes: number;
-  /** Datagrams the kernel refused (full buffer, unreachable network …). */
+  /** Datagrams of more than {@link MAX_DATAGRAM_BYTES}: dropped on receipt. */
+  oversize: number;
+  /** Datagrams the kernel refused (full buffer, unreachable network …), or of the wrong size or address family. */
   sendErrors: number;
   /** System calls, to know the batch size: received / receiveCalls. */
   receiveCalls: number;

@@ -1,0 +1,174 @@
+import { EAGAIN, type Libc, MSG_DONTWAIT, MSG_TRUNC, kernelMemory } from './libc.ts';
+import { SOCKADDR_MAX, SockaddrView, readSockaddr, writeSockaddr } from './sockaddr.ts';
+import { MAX_DATAGRAM_BYTES } from './udp-socket.ts';
+
+/**
+ * Vectors of messages for recvmmsg(2) and sendmmsg(2), 64-bit Linux:
+ *
+ *   struct mmsghdr, 64 bytes:  0 name*, 8 namelen u32, 16 iov*, 24 iovlen u64, 32 control*, 40 controllen u64,
+ *                              48 flags u32, 56 msg_len u32
+ *   struct iovec, 16 bytes:    0 base*, 8 length u64
+ *
+ * One vector is one buffer: headers, iovecs, names, then `count` slots for datagrams, `MAX_DATAGRAM_BYTES` each.
+ */
+const HEADER_BYTES = 64;
+const IOVEC_BYTES = 16;
+const NAME_OFFSET = 0;
+const NAMELEN_OFFSET = 8;
+const IOV_OFFSET = 16;
+const IOVLEN_OFFSET = 24;
+const FLAGS_OFFSET = 48;
+const MSG_LEN_OFFSET = 56;
+
+class MessageVector {
+  readonly count: number;
+  readonly memory: Uint8Array;
+  protected readonly words: Uint32Array;
+  /** Where this memory is, split so that pointers are written without BigInt. */
+  protected readonly base: number;
+  readonly #slots: number;
+
+  constructor(libc: Libc, count: number) {
+    this.count = count;
+    this.#slots = count * (HEADER_BYTES + IOVEC_BYTES + SOCKADDR_MAX);
+    this.memory = kernelMemory(this.#slots + count * MAX_DATAGRAM_BYTES);
+    this.words = new Uint32Array(this.memory.buffer);
+    this.base = libc.addressOf(this.memory);
+    for (let i = 0; i < count; i++) {
+      this.writePointer(this.headerAt(i) + NAME_OFFSET, this.base + this.nameAt(i));
+      this.writePointer(this.headerAt(i) + IOV_OFFSET, this.base + this.iovecAt(i));
+      this.words[(this.headerAt(i) + IOVLEN_OFFSET) >> 2] = 1;
+      this.writePointer(this.iovecAt(i), this.base + this.slotAt(i));
+    }
+  }
+
+  /** Where the datagram of message `i` is in `memory`. */
+  slotAt(i: number): number {
+    return this.#slots + i * MAX_DATAGRAM_BYTES;
+  }
+
+  /** The machine address of an offset in `memory`. */
+  addressAt(offset: number): number {
+    return this.base + offset;
+  }
+
+  protected headerAt(i: number): number {
+    return i * HEADER_BYTES;
+  }
+
+  protected iovecAt(i: number): number {
+    return this.count * HEADER_BYTES + i * IOVEC_BYTES;
+  }
+
+  protected nameAt(i: number): number {
+    return this.count * (HEADER_BYTES + IOVEC_BYTES) + i * SOCKADDR_MAX;
+  }
+
+  protected writePointer(at: number, address: number): void {
+    this.words[at >> 2] = address;
+    this.words[(at >> 2) + 1] = address / 0x1_0000_0000;
+  }
+}
+
+/** Receives up to `count` datagrams with one system call. Fields of the current message are set by `read`. */
+export class ReceiveVector extends MessageVector {
+  /** Of the message last `read`: */
+  length = 0;
+  readonly from = new SockaddrView();
+  truncated = false;
+
+  readonly #libc: Libc;
+
+  constructor(libc: Libc, count: number) {
+    super(libc, count);
+    this.#libc = libc;
+    for (let i = 0; i < count; i++) {
+      this.words[(this.headerAt(i) + NAMELEN_OFFSET) >> 2] = SOCKADDR_MAX;
+      this.words[(this.iovecAt(i) + 8) >> 2] = MAX_DATAGRAM_BYTES;
+    }
+  }
+
+  /** How many datagrams were waiting, up to `count`. Never waits; 0 also for an error, of which UDP has only passing ones. */
+  receive(fd: number): number {
+    const received = this.#libc.recvmmsg(fd, this.memory, this.count, MSG_DONTWAIT, null);
+    return received > 0 ? received : 0;
+  }
+
+  /** Sets the fields to message `i` and makes its header ready for the next `receive`. */
+  read(i: number): void {
+    const header = this.headerAt(i) >> 2;
+    this.length = this.words[header + (MSG_LEN_OFFSET >> 2)];
+    this.truncated = (this.words[header + (FLAGS_OFFSET >> 2)] & MSG_TRUNC) !== 0;
+    this.words[header + (NAMELEN_OFFSET >> 2)] = SOCKADDR_MAX;
+    readSockaddr(this.memory, this.nameAt(i), this.from);
+  }
+}
+
+/** Sends up to `count` datagrams with one system call. */
+export class SendVector extends MessageVector {
+  /** Messages that are ready: 0 … `used` - 1. */
+  used = 0;
+  calls = 0;
+  sent = 0;
+  sentBytes = 0;
+
+  #errors = 0;
+  readonly #libc: Libc;
+  readonly #family: 4 | 6;
+
+  constructor(libc: Libc, count: number, socketFamily: 4 | 6) {
+    super(libc, count);
+    this.#libc = libc;
+    this.#family = socketFamily;
+  }
+
+  get full(): boolean {
+    return this.used === this.count;
+  }
+
+  /** Datagrams dropped since this was last asked. */
+  takeErrors(): number {
+    const errors = this.#errors;
+    this.#errors = 0;
+    return errors;
+  }
+
+  /** Adds the `length` bytes that the caller has written at `slotAt(used)`. */
+  push(length: number, family: 4 | 6, ip: Uint8Array, ipOffset: number, port: number): void {
+    this.pushPointer(this.base + this.slotAt(this.used), length, family, ip, ipOffset, port);
+  }
+
+  /** Adds bytes that lie elsewhere, at a machine address that stays valid until `send`. */
+  pushPointer(address: number, length: number, family: 4 | 6, ip: Uint8Array, ipOffset: number, port: number): void {
+    const i = this.used++;
+    const iovec = this.iovecAt(i);
+    this.writePointer(iovec, address);
+    this.words[(iovec + 8) >> 2] = length;
+    const nameLength = writeSockaddr(this.memory, this.nameAt(i), this.#family, family, ip, ipOffset, port);
+    this.words[(this.headerAt(i) + NAMELEN_OFFSET) >> 2] = nameLength;
+  }
+
+  /**
+   * Sends all messages and empties the vector. Never waits: with a full socket buffer the rest is dropped, and a
+   * message that the kernel refuses is skipped; both count as errors.
+   */
+  send(fd: number): void {
+    const total = this.used;
+    this.used = 0;
+    for (let done = 0; done < total; ) {
+      // A part of the vector is a view of its own: made only after a refusal.
+      const vector = done === 0 ? this.memory : this.memory.subarray(this.headerAt(done));
+      const sent = this.#libc.sendmmsg(fd, vector, total - done, MSG_DONTWAIT);
+      this.calls++;
+      if (sent > 0) {
+        for (let i = done; i < done + sent; i++) this.sentBytes += this.words[(this.headerAt(i) + MSG_LEN_OFFSET) >> 2];
+        this.sent += sent;
+        done += sent;
+        continue;
+      }
+      const dropped = this.#libc.errno() === EAGAIN ? total - done : 1;
+      this.#errors += dropped;
+      done += dropped;
+    }
+  }
+}

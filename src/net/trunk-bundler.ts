@@ -1,0 +1,93 @@
+import type { TransportAddress } from '../wire/address.ts';
+import { writeEndpoint4 } from '../wire/locator.ts';
+import { TRUNK_MTU, TRUNK_VIA_BYTES, type TrunkCookies, TrunkEntry } from '../wire/trunk.ts';
+import { AddressBook } from './address-book.ts';
+import { TrunkBundles } from './trunk-bundles.ts';
+import type { UdpSocket } from './udp-socket.ts';
+
+export interface TrunkBundlerOptions {
+  readonly socket: UdpSocket;
+  readonly cookies: TrunkCookies;
+  /** True in a transceiver, which sends towards clients. */
+  readonly towardsClients: boolean;
+  /** UDP payload bytes of a trunk datagram at most; 1,472 unless given. */
+  readonly mtu?: number;
+}
+
+const DATAGRAMS = 64;
+const SLOT = 2048;
+
+/** Queues entries for trunk peers on a `UdpSocket` of the event loop; `flush` sends them, bundled per peer. */
+export class TrunkBundler {
+  /** Entries dropped because they fit no trunk datagram, or their peer or via is not IPv4. */
+  unsendable = 0;
+
+  readonly #socket: UdpSocket;
+  readonly #memory = new Uint8Array(DATAGRAMS * SLOT);
+  readonly #bundles: TrunkBundles;
+  readonly #entry = new TrunkEntry();
+  readonly #via = new Uint8Array(TRUNK_VIA_BYTES);
+  readonly #peers = new AddressBook(4096);
+
+  constructor({ socket, cookies, towardsClients, mtu = TRUNK_MTU }: TrunkBundlerOptions) {
+    if (mtu > SLOT) throw new RangeError(`The trunk MTU can be ${SLOT} at most: ${mtu}`);
+    this.#socket = socket;
+    this.#bundles = new TrunkBundles({
+      slots: { memory: this.#memory, count: DATAGRAMS, slotAt: (i) => i * SLOT },
+      cookies,
+      towardsClients,
+      mtu,
+    });
+  }
+
+  /**
+   * Queues a copy of `payload`, to or from `client`, for `peer`. `via`: the relay that `peer` shall return it through.
+   * `verified`: the client has been authenticated at this address, so relays may learn from the entry.
+   */
+  queue(
+    peer: TransportAddress,
+    client: TransportAddress,
+    via: TransportAddress | null,
+    verified: boolean,
+    payload: Uint8Array,
+  ): void {
+    if (peer.family !== 4 || (via !== null && via.family !== 4)) {
+      this.unsendable++;
+      return;
+    }
+    const entry = this.#entry;
+    entry.family = client.family;
+    entry.ip = client.ip;
+    entry.port = client.port;
+    entry.verified = verified;
+    entry.via = null;
+    if (via !== null) {
+      writeEndpoint4(this.#via, 0, via.ip, 0, via.port);
+      entry.via = this.#via;
+    }
+    entry.payload = payload;
+    entry.payloadLength = payload.length;
+    let result = this.#bundles.add(peer.ip, 0, peer.port, entry);
+    if (result === 'full') {
+      this.#hand();
+      result = this.#bundles.add(peer.ip, 0, peer.port, entry);
+    }
+    if (result === 'oversize') this.unsendable++;
+  }
+
+  /** Sends everything that is queued. */
+  flush(): void {
+    this.#hand();
+    this.#socket.flush();
+  }
+
+  #hand(): void {
+    const bundles = this.#bundles;
+    for (let i = 0; i < bundles.count; i++) {
+      const start = i * SLOT;
+      const peer = this.#peers.intern(bundles.peerIps, i * 4, 4, bundles.peerPort(i));
+      this.#socket.send(this.#memory.subarray(start, start + bundles.length(i)), peer);
+    }
+    bundles.clear();
+  }
+}

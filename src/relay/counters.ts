@@ -1,0 +1,110 @@
+import { DROP_REASONS, DROP_REASON_LIST, type DropReason } from './drop-reason.ts';
+
+/** One series of the relay's metrics: a name, perhaps labels, and the key of its value in {@link RelayCounters}. */
+export interface RelayCounter {
+  readonly key: RelayCounterKey;
+  /** Without prefix and `_total`: those are the exposition's. */
+  readonly name: string;
+  readonly help: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+const PLAIN = {
+  clientReceived: { name: 'client_packets', help: 'Packets between clients and the public port', labels: { direction: 'in' } },
+  clientSent: { name: 'client_packets', help: 'Packets between clients and the public port', labels: { direction: 'out' } },
+  clientReceivedBytes: { name: 'client_bytes', help: 'Bytes of UDP payload of the client packets', labels: { direction: 'in' } },
+  clientSentBytes: { name: 'client_bytes', help: 'Bytes of UDP payload of the client packets', labels: { direction: 'out' } },
+  trunkReceived: { name: 'trunk_datagrams', help: 'Trunk datagrams; each carries one or more packets', labels: { direction: 'in' } },
+  trunkSent: { name: 'trunk_datagrams', help: 'Trunk datagrams; each carries one or more packets', labels: { direction: 'out' } },
+  trunkLost: { name: 'trunk_lost', help: 'Trunk datagrams missing in the sequences of their senders', labels: {} },
+  forwarded: { name: 'forwarded', help: 'Packets passed on, by where to', labels: { to: 'transceiver' } },
+  returned: { name: 'forwarded', help: 'Packets passed on, by where to', labels: { to: 'client' } },
+  returnedVia: { name: 'forwarded', help: 'Packets passed on, by where to', labels: { to: 'relay' } },
+  tokensDecoded: { name: 'tokens_decoded', help: 'Routing tokens that had to be decrypted', labels: {} },
+  flowsRouted: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'token' } },
+  flowsReturned: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'way_back' } },
+  flowsRecovered: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'recovery' } },
+  flowsMoved: { name: 'flows_moved', help: 'Flows that went over to another transceiver', labels: {} },
+  flowsExpired: { name: 'flows_forgotten', help: 'Flows forgotten, by why', labels: { why: 'idle' } },
+  flowsEvicted: { name: 'flows_forgotten', help: 'Flows forgotten, by why', labels: { why: 'full' } },
+  sendErrors: { name: 'send_errors', help: 'Datagrams that the kernel refused to send', labels: {} },
+  receiveCalls: { name: 'system_calls', help: 'System calls on the packet path', labels: { call: 'receive' } },
+  sendCalls: { name: 'system_calls', help: 'System calls on the packet path', labels: { call: 'send' } },
+} as const satisfies Record<string, Omit<RelayCounter, 'key'>>;
+
+export type RelayCounterKey = keyof typeof PLAIN | `drop:${DropReason}`;
+
+/** A value for every series; all only ever grow. */
+export type RelayCounters = Record<RelayCounterKey, number>;
+
+/** Every counter of the relay, for a loop that exposes them. */
+export const RELAY_COUNTERS: readonly RelayCounter[] = [
+  ...Object.entries(PLAIN).map(([key, value]) => ({ key: key as RelayCounterKey, ...value })),
+  ...DROP_REASON_LIST.map((reason) => ({
+    key: `drop:${reason}` as const,
+    name: 'dropped',
+    help: 'Packets dropped, by reason',
+    labels: { reason },
+  })),
+];
+
+/** What a value means, for people: a drop's reason, or the series' help. */
+export function describeCounter(counter: RelayCounter): string {
+  return counter.name === 'dropped' ? DROP_REASONS[counter.labels['reason'] as DropReason] : counter.help;
+}
+
+const INDEX = Object.fromEntries(RELAY_COUNTERS.map(({ key }, i) => [key, i])) as Record<RelayCounterKey, number>;
+const FLOWS_INDEX = RELAY_COUNTERS.length;
+
+/** Bytes of memory that one worker's counters take. */
+export const COUNTER_BYTES = 8 * (RELAY_COUNTERS.length + 1);
+
+/** One worker's counters in memory that the main thread reads at any time: one writer, values of eight bytes each. */
+export class CounterBlock {
+  readonly #values: Float64Array;
+
+  constructor(memory: SharedArrayBuffer, offset: number) {
+    this.#values = new Float64Array(memory, offset, RELAY_COUNTERS.length + 1);
+  }
+
+  add(key: RelayCounterKey, amount: number): void {
+    this.#values[INDEX[key]] += amount;
+  }
+
+  set(key: RelayCounterKey, value: number): void {
+    this.#values[INDEX[key]] = value;
+  }
+
+  get(key: RelayCounterKey): number {
+    return this.#values[INDEX[key]];
+  }
+
+  drop(reason: DropReason): void {
+    this.#values[DROP_INDEX[reason]]++;
+  }
+
+  /** Flows remembered now: a gauge, kept beside the counters. */
+  get flows(): number {
+    return this.#values[FLOWS_INDEX];
+  }
+
+  set flows(count: number) {
+    this.#values[FLOWS_INDEX] = count;
+  }
+
+  snapshot(): RelayCounters {
+    return Object.fromEntries(RELAY_COUNTERS.map(({ key }, i) => [key, this.#values[i]])) as RelayCounters;
+  }
+}
+
+/** Spares the hot path the joining of a key. */
+const DROP_INDEX = Object.fromEntries(
+  DROP_REASON_LIST.map((reason) => [reason, INDEX[`drop:${reason}`]]),
+) as Record<DropReason, number>;
+
+/** The sum of several workers' counters. */
+export function sumCounters(all: readonly RelayCounters[]): RelayCounters {
+  return Object.fromEntries(
+    RELAY_COUNTERS.map(({ key }) => [key, all.reduce((sum, counters) => sum + counters[key], 0)]),
+  ) as RelayCounters;
+}

@@ -1,0 +1,28 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { NetError } from '../net/net-error.ts';
+import type { DgramWorkerMessage, DgramWorkerSetup } from './dgram-worker.ts';
+import type { EngineOptions, RelayEngine } from './relay-engine.ts';
+
+/** Starts the one worker that this engine has: node:dgram cannot share a port between threads. @throws {NetError} */
+export async function startDgramEngine(options: EngineOptions): Promise<RelayEngine> {
+  const { udp, trunk, receiveBuffer, sendBuffer } = options;
+  const workerData: DgramWorkerSetup = { ...options.workers[0], udp, trunk, receiveBuffer, sendBuffer };
+  const thread = new Worker(new URL('./dgram-worker.js', import.meta.url), { workerData, name: 'relay 0' });
+  const exit = once(thread, 'exit');
+  const [message] = (await once(thread, 'message')) as [DgramWorkerMessage];
+  if (message.type === 'failed') {
+    await exit;
+    throw new NetError(message.code, message.message);
+  }
+  return {
+    udp: message.udp,
+    trunk: [message.trunk],
+    threads: [thread],
+    async close() {
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+      thread.postMessage('close');
+      await Promise.allSettled([exit]);
+    },
+  };
+}

@@ -1,0 +1,109 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { AddressBook } from '../net/address-book.ts';
+import { NetError } from '../net/net-error.ts';
+import { openUdpSocket } from '../net/open-udp-socket.ts';
+import type { BundleSlots } from '../net/trunk-bundles.ts';
+import { MAX_DATAGRAM_BYTES, type UdpSocket, type UdpSocketCounters, type UdpSocketHandler } from '../net/udp-socket.ts';
+import type { TransportAddress } from '../wire/address.ts';
+import { PacketPath } from './packet-path.ts';
+import { type RelayWorkerSetup, makeCore } from './worker-setup.ts';
+
+/** A relay worker of the `dgram` engine: a thread with an event loop and two node:dgram sockets. */
+export interface DgramWorkerSetup extends RelayWorkerSetup {
+  readonly udp: TransportAddress;
+  readonly trunk: TransportAddress;
+  readonly receiveBuffer: number;
+  readonly sendBuffer: number;
+}
+
+/** What it says to the main thread: once open, or that it cannot. Any message to it ends it. */
+export type DgramWorkerMessage =
+  | { readonly type: 'open'; readonly udp: TransportAddress; readonly trunk: TransportAddress }
+  | { readonly type: 'failed'; readonly code: string; readonly message: string };
+
+const SLOTS = 64;
+const TICK_MS = 1000;
+
+async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void> {
+  const { core, counters, cookies } = makeCore(setup);
+  const clients = new AddressBook();
+  const peers = new AddressBook(4096);
+  const path = new PacketPath({
+    core,
+    counters,
+    cookies,
+    mtu: setup.trunkMtu,
+    forwardSlots: makeSlots(),
+    viaSlots: makeSlots(),
+    sinks: {
+      toClient(data, offset, length, family, ip, ipOffset, port) {
+        publicSocket.send(data.subarray(offset, offset + length), clients.intern(ip, ipOffset, family, port));
+      },
+      toTrunk(bundles) {
+        for (let i = 0; i < bundles.count; i++) {
+          const start = bundles.slots.slotAt(i);
+          const peer = peers.intern(bundles.peerIps, i * 4, 4, bundles.peerPort(i));
+          trunkSocket.send(bundles.slots.memory.subarray(start, start + bundles.length(i)), peer);
+        }
+      },
+    },
+  });
+  const open = async (address: TransportAddress, datagram: UdpSocketHandler['datagram']): Promise<UdpSocket> => {
+    const { receiveBuffer, sendBuffer } = setup;
+    const handler: UdpSocketHandler = {
+      // What comes before both sockets are open has nowhere to go.
+      datagram: (data, from) => sockets.length === 2 && datagram(data, from),
+      batchEnd() {
+        path.flush();
+        for (const socket of sockets) socket.flush();
+      },
+    };
+    const socket = await openUdpSocket({ address, handler, engine: 'dgram', receiveBuffer, sendBuffer });
+    sockets.push(socket);
+    return socket;
+  };
+  const publicSocket = await open(setup.udp, (data, from) => {
+    path.fromClient(data, 0, data.length, from.family, from.ip, 0, from.port, performance.now());
+  });
+  const trunkSocket = await open(setup.trunk, (data, from) => {
+    path.fromTrunk(data, 0, data.length, from.ip, 0, from.port, performance.now());
+  });
+
+  let oversize = 0;
+  const timer = setInterval(() => {
+    core.tick(performance.now());
+    const sum = (field: keyof UdpSocketCounters): number => publicSocket.counters[field] + trunkSocket.counters[field];
+    counters.set('sendErrors', sum('sendErrors'));
+    counters.set('receiveCalls', sum('receiveCalls'));
+    counters.set('sendCalls', sum('sendCalls'));
+    counters.add('drop:oversize', sum('oversize') - oversize);
+    oversize = sum('oversize');
+  }, TICK_MS);
+  parentPort?.once('message', () => {
+    clearInterval(timer);
+    for (const socket of sockets) void socket.close();
+  });
+  say({ type: 'open', udp: publicSocket.address, trunk: trunkSocket.address });
+}
+
+function makeSlots(): BundleSlots {
+  return {
+    memory: new Uint8Array(SLOTS * MAX_DATAGRAM_BYTES),
+    count: SLOTS,
+    slotAt: (i) => i * MAX_DATAGRAM_BYTES,
+  };
+}
+
+function say(message: DgramWorkerMessage): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+  parentPort?.postMessage(message);
+}
+
+const opened: UdpSocket[] = [];
+try {
+  await run(workerData as DgramWorkerSetup, opened);
+} catch (error) {
+  for (const socket of opened) void socket.close();
+  if (!(error instanceof NetError)) throw error;
+  say({ type: 'failed', code: error.code, message: error.message });
+}

@@ -1,0 +1,27 @@
+/**
+ * Why a relay dropped a packet, and what that means. The keys are the only reasons there are: the type
+ * {@link DropReason}, the label of the drop counter, and the table in docs/wire.md.
+ */
+export const DROP_REASONS = {
+  'not-webrtc': 'The first byte belongs to none of STUN, DTLS, RTP and RTCP',
+  'stun-malformed': 'It should be STUN by its first byte, but is not well formed',
+  'stun-no-ufrag': 'A binding request without a USERNAME of the form ufrag:ufrag',
+  'token-invalid': 'The ufrag is no routing token under the current or the previous secret',
+  'token-cluster': 'The token belongs to another cluster',
+  'token-node': 'The token names a node id that is not in the directory',
+  'target-not-allowed': 'The token leads to an address outside the allowed target networks',
+  'unknown-flow': 'Not STUN, from a client that this worker does not know',
+  'flow-recovering': 'Not STUN, from an unknown client that has been asked for in the recovery cache',
+  oversize: 'The packet is longer than a trunk datagram can carry',
+  'trunk-malformed': 'A datagram on the trunk port, or the rest of one, is not of the trunk format',
+  'trunk-version': 'The trunk datagram has a version that this relay does not speak',
+  'trunk-cookie': 'The trunk datagram was sent under another secret',
+  'trunk-direction': 'The trunk datagram is meant for a transceiver',
+  'trunk-source': 'The trunk datagram comes from outside the allowed target networks',
+  'via-not-allowed': 'The entry is to return through a relay outside the allowed target networks',
+  'client-unreachable': 'The entry is for a client that the public port cannot send to',
+} as const satisfies Record<string, string>;
+
+export type DropReason = keyof typeof DROP_REASONS;
+
+export const DROP_REASON_LIST = Object.keys(DROP_REASONS) as readonly DropReason[];

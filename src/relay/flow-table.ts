@@ -1,0 +1,95 @@
+import { AddressTable } from '../net/address-table.ts';
+import { LOCATOR_BYTES } from '../wire/locator.ts';
+import { UFRAG_LENGTH } from '../wire/routing-token.ts';
+
+/**
+ * Client address → transceiver, in fixed-size records: about 100 bytes per flow, nothing allocated per packet.
+ *
+ * A flow has two targets. Where its packets go, and where its token leads: usually the same. They differ while
+ * somebody sends (or replays) STUN with a valid token of another call under this client's address. STUN then goes
+ * where its token says; everything else stays, until a transceiver vouches for the client on the way back.
+ */
+export class FlowTable {
+  /** Where a flow's packets go: six bytes (IPv4 address, port) at `LOCATOR_BYTES × flow`. */
+  readonly targets: Uint8Array;
+  /** Where the token that a flow last showed leads, alike. */
+  readonly tokenTargets: Uint8Array;
+
+  readonly #table: AddressTable;
+  readonly #tokens: Uint8Array;
+  readonly #marks: Uint8Array;
+
+  constructor(capacity: number) {
+    this.#table = new AddressTable({ capacity, onRemove: (flow) => this.#marks.fill(0, flow, flow + 1) });
+    this.targets = new Uint8Array(capacity * LOCATOR_BYTES);
+    this.tokenTargets = new Uint8Array(capacity * LOCATOR_BYTES);
+    this.#tokens = new Uint8Array(capacity * UFRAG_LENGTH);
+    this.#marks = new Uint8Array(capacity);
+  }
+
+  get size(): number {
+    return this.#table.size;
+  }
+
+  get evictions(): number {
+    return this.#table.evictions;
+  }
+
+  /** Whether the last `obtain` made a new flow. */
+  get inserted(): boolean {
+    return this.#table.inserted;
+  }
+
+  find(ip: Uint8Array, offset: number, family: 4 | 6, port: number): number {
+    return this.#table.find(ip, offset, family, port);
+  }
+
+  obtain(ip: Uint8Array, offset: number, family: 4 | 6, port: number, now: number): number {
+    return this.#table.obtain(ip, offset, family, port, now);
+  }
+
+  touch(flow: number, now: number): void {
+    this.#table.touch(flow, now);
+  }
+
+  /** Forgets flows idle since before `before`, a bounded number at a time; returns how many. */
+  expire(before: number): number {
+    return this.#table.expire(before, 8192);
+  }
+
+  /** Whether a transceiver has vouched for the flow. */
+  isVerified(flow: number): boolean {
+    return (this.#marks[flow] & MARK_VERIFIED) !== 0;
+  }
+
+  setTarget(flow: number, endpoint: Uint8Array, offset: number, verified: boolean): void {
+    for (let i = 0; i < LOCATOR_BYTES; i++) this.targets[flow * LOCATOR_BYTES + i] = endpoint[offset + i];
+    if (verified) this.#marks[flow] |= MARK_VERIFIED;
+  }
+
+  /** Whether the flow's packets go to this endpoint (IPv4 address at `ipOffset`). */
+  goesTo(flow: number, ip: Uint8Array, ipOffset: number, port: number): boolean {
+    const at = flow * LOCATOR_BYTES;
+    const targets = this.targets;
+    for (let i = 0; i < 4; i++) if (targets[at + i] !== ip[ipOffset + i]) return false;
+    return targets[at + 4] === port >> 8 && targets[at + 5] === (port & 0xff);
+  }
+
+  /** Remembers a token that has been checked, and where it leads. */
+  setToken(flow: number, ufrag: Uint8Array, ufragOffset: number, target: Uint8Array): void {
+    for (let i = 0; i < UFRAG_LENGTH; i++) this.#tokens[flow * UFRAG_LENGTH + i] = ufrag[ufragOffset + i];
+    this.tokenTargets.set(target, flow * LOCATOR_BYTES);
+    this.#marks[flow] |= MARK_TOKEN;
+  }
+
+  /** Whether this is the token that the flow showed last. */
+  hasToken(flow: number, ufrag: Uint8Array, offset: number, length: number): boolean {
+    if (length !== UFRAG_LENGTH || (this.#marks[flow] & MARK_TOKEN) === 0) return false;
+    const at = flow * UFRAG_LENGTH;
+    for (let i = 0; i < UFRAG_LENGTH; i++) if (this.#tokens[at + i] !== ufrag[offset + i]) return false;
+    return true;
+  }
+}
+
+const MARK_TOKEN = 1;
+const MARK_VERIFIED = 2;

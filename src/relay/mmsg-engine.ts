@@ -1,0 +1,64 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { type Libc, kernelMemory, requireLibc } from '../net/libc.ts';
+import { type RawSocket, openRawSocket, openSharedSockets } from '../net/raw-socket.ts';
+import type { MmsgWorkerSetup } from './mmsg-worker.ts';
+import type { EngineOptions, RelayEngine } from './relay-engine.ts';
+import { STOP, controlWord } from './worker-setup.ts';
+
+const EFD_CLOEXEC = 0o2000000;
+
+/** Opens all sockets in a fixed order, then starts one blocking loop per worker. @throws {NetError} */
+export function startMmsgEngine(options: EngineOptions): RelayEngine {
+  const libc = requireLibc();
+  const { receiveBuffer, sendBuffer, workers: setups } = options;
+  const buffers = { receiveBuffer, sendBuffer };
+  const publicSockets = openSharedSockets(libc, { address: options.udp, ...buffers }, setups.length);
+  const trunkSockets: RawSocket[] = [];
+  try {
+    for (let i = 0; i < setups.length; i++) {
+      const port = options.trunk.port === 0 ? 0 : options.trunk.port + i;
+      trunkSockets.push(openRawSocket(libc, { address: { ...options.trunk, port }, reusePort: false, ...buffers }));
+    }
+  } catch (error) {
+    closeAll(libc, [...publicSockets, ...trunkSockets]);
+    throw error;
+  }
+  const wakeFds = setups.map(() => libc.eventfd(0, EFD_CLOEXEC));
+  const threads = setups.map((setup, i) => {
+    const workerData: MmsgWorkerSetup = {
+      ...setup,
+      publicFd: publicSockets[i].fd,
+      trunkFd: trunkSockets[i].fd,
+      wakeFd: wakeFds[i],
+    };
+    return new Worker(new URL('./mmsg-worker.js', import.meta.url), { workerData, name: `relay ${i}` });
+  });
+  const stop = (): void => {
+    const one = kernelMemory(8);
+    one[0] = 1;
+    setups.forEach((setup, i) => {
+      Atomics.store(controlWord(setup.shared), 0, STOP);
+      libc.write(wakeFds[i], one, 8);
+    });
+  };
+  // A thread in poll(2) would hold up the end of the process until its time-out.
+  process.once('exit', stop);
+  const exits = threads.map((thread) => once(thread, 'exit'));
+  return {
+    udp: publicSockets[0].address,
+    trunk: trunkSockets.map(({ address }) => address),
+    threads,
+    async close() {
+      process.off('exit', stop);
+      stop();
+      await Promise.allSettled(exits);
+      closeAll(libc, [...publicSockets, ...trunkSockets]);
+      for (const fd of wakeFds) libc.close(fd);
+    },
+  };
+}
+
+function closeAll(libc: Libc, sockets: readonly RawSocket[]): void {
+  for (const { fd } of sockets) libc.close(fd);
+}

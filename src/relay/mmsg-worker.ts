@@ -1,0 +1,146 @@
+import { workerData } from 'node:worker_threads';
+import { type Libc, kernelMemory, requireLibc } from '../net/libc.ts';
+import { ReceiveVector, SendVector } from '../net/message-vector.ts';
+import type { TrunkBundles } from '../net/trunk-bundles.ts';
+import type { RelayCore } from './core.ts';
+import type { CounterBlock } from './counters.ts';
+import { PacketPath } from './packet-path.ts';
+import { type RelayWorkerSetup, STOP, controlWord, makeCore } from './worker-setup.ts';
+
+/**
+ * A relay worker of the `mmsg` engine: a thread that lives in one blocking loop on two sockets.
+ *
+ *   ┌─► recvmmsg(public) ─► decide ─► bundle ─► sendmmsg(trunk)
+ *   │   recvmmsg(trunk)  ─► decide ───────────► sendmmsg(public)     straight from receive memory
+ *   └── both empty: poll(public, trunk, wake)
+ *
+ * Sockets are opened by the main thread, in a fixed order. It writes the control word and then the eventfd `wakeFd`
+ * to end the loop; counters are in shared memory.
+ */
+export interface MmsgWorkerSetup extends RelayWorkerSetup {
+  readonly publicFd: number;
+  readonly trunkFd: number;
+  readonly wakeFd: number;
+}
+
+const RECEIVE_BATCH = 64;
+const SEND_BATCH = 256;
+/** Longest sleep: bounds how long an idle flow outlives its time, and how long an exiting process waits for us. */
+const POLL_MS = 1000;
+const TICK_MS = 1000;
+const POLLIN = 1;
+
+class MmsgLoop {
+  readonly #libc: Libc;
+  readonly #setup: MmsgWorkerSetup;
+  readonly #core: RelayCore;
+  readonly #counters: CounterBlock;
+  readonly #path: PacketPath;
+  readonly #control: Int32Array;
+  readonly #publicIn: ReceiveVector;
+  readonly #trunkIn: ReceiveVector;
+  readonly #publicOut: SendVector;
+  readonly #trunkOut: SendVector;
+  readonly #viaOut: SendVector;
+  readonly #pollSet: Uint8Array;
+  #nextTick = 0;
+
+  constructor(libc: Libc, setup: MmsgWorkerSetup) {
+    this.#libc = libc;
+    this.#setup = setup;
+    const { core, counters, cookies } = makeCore(setup);
+    this.#core = core;
+    this.#counters = counters;
+    this.#control = controlWord(setup.shared);
+    this.#publicIn = new ReceiveVector(libc, RECEIVE_BATCH);
+    this.#trunkIn = new ReceiveVector(libc, RECEIVE_BATCH);
+    this.#publicOut = new SendVector(libc, SEND_BATCH, setup.publicFamily);
+    this.#trunkOut = new SendVector(libc, RECEIVE_BATCH, 4);
+    this.#viaOut = new SendVector(libc, RECEIVE_BATCH, 4);
+    this.#path = new PacketPath({
+      core,
+      counters,
+      cookies,
+      mtu: setup.trunkMtu,
+      forwardSlots: this.#trunkOut,
+      viaSlots: this.#viaOut,
+      sinks: {
+        // All of `data` is #trunkIn's memory here: the kernel reads the payload where it was received.
+        toClient: (_data, offset, length, family, ip, ipOffset, port) => {
+          this.#publicOut.pushPointer(this.#trunkIn.addressAt(offset), length, family, ip, ipOffset, port);
+          if (this.#publicOut.full) this.#send(this.#publicOut, setup.publicFd);
+        },
+        toTrunk: (bundles) => this.#sendBundles(bundles),
+      },
+    });
+    this.#pollSet = makePollSet([setup.publicFd, setup.trunkFd, setup.wakeFd]);
+  }
+
+  run(): void {
+    while (Atomics.load(this.#control, 0) !== STOP) {
+      const now = performance.now();
+      const received = this.#drainPublic(now) + this.#drainTrunk(now);
+      if (now >= this.#nextTick) {
+        this.#nextTick = now + TICK_MS;
+        this.#core.tick(now);
+      }
+      if (received === 0) this.#libc.poll(this.#pollSet, 3, POLL_MS);
+    }
+  }
+
+  #drainPublic(now: number): number {
+    const vector = this.#publicIn;
+    const count = vector.receive(this.#setup.publicFd);
+    this.#counters.add('receiveCalls', 1);
+    for (let i = 0; i < count; i++) {
+      vector.read(i);
+      const { family, ipOffset, port } = vector.from;
+      if (vector.truncated) this.#counters.drop('oversize');
+      else this.#path.fromClient(vector.memory, vector.slotAt(i), vector.length, family, vector.memory, ipOffset, port, now);
+    }
+    this.#path.flush();
+    return count;
+  }
+
+  #drainTrunk(now: number): number {
+    const vector = this.#trunkIn;
+    const count = vector.receive(this.#setup.trunkFd);
+    this.#counters.add('receiveCalls', 1);
+    for (let i = 0; i < count; i++) {
+      vector.read(i);
+      const { ipOffset, port } = vector.from;
+      if (vector.truncated) this.#counters.drop('oversize');
+      else this.#path.fromTrunk(vector.memory, vector.slotAt(i), vector.length, vector.memory, ipOffset, port, now);
+    }
+    if (this.#publicOut.used > 0) this.#send(this.#publicOut, this.#setup.publicFd);
+    this.#path.flush();
+    return count;
+  }
+
+  #sendBundles(bundles: TrunkBundles): void {
+    // The bundles were composed in the slots of the vector that sends them.
+    const vector = bundles.slots === this.#trunkOut ? this.#trunkOut : this.#viaOut;
+    for (let i = 0; i < bundles.count; i++) vector.push(bundles.length(i), 4, bundles.peerIps, i * 4, bundles.peerPort(i));
+    this.#send(vector, this.#setup.trunkFd);
+  }
+
+  #send(vector: SendVector, fd: number): void {
+    const calls = vector.calls;
+    vector.send(fd);
+    this.#counters.add('sendCalls', vector.calls - calls);
+    this.#counters.add('sendErrors', vector.takeErrors());
+  }
+}
+
+/** `struct pollfd`: fd i32, events i16, revents i16. */
+function makePollSet(fds: readonly number[]): Uint8Array {
+  const memory = kernelMemory(fds.length * 8);
+  const view = new DataView(memory.buffer);
+  fds.forEach((fd, i) => {
+    view.setInt32(i * 8, fd, true);
+    view.setInt16(i * 8 + 4, POLLIN, true);
+  });
+  return memory;
+}
+
+new MmsgLoop(requireLibc(), workerData as MmsgWorkerSetup).run();

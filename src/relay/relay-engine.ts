@@ -1,0 +1,22 @@
+import type { Worker } from 'node:worker_threads';
+import type { TransportAddress } from '../wire/address.ts';
+import type { RelayWorkerSetup } from './worker-setup.ts';
+
+export interface EngineOptions {
+  readonly udp: TransportAddress;
+  /** Worker i takes this port + i; with port 0 each takes any free one. */
+  readonly trunk: TransportAddress;
+  readonly receiveBuffer: number;
+  readonly sendBuffer: number;
+  /** One entry per worker. */
+  readonly workers: readonly RelayWorkerSetup[];
+}
+
+/** Running relay workers. */
+export interface RelayEngine {
+  readonly udp: TransportAddress;
+  readonly trunk: readonly TransportAddress[];
+  readonly threads: readonly Worker[];
+  /** Ends the workers, then closes the sockets. Called once. */
+  close(): Promise<void>;
+}

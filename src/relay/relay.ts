@@ -1,0 +1,194 @@
+import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import { loadLibc } from '../net/libc.ts';
+import { DEFAULT_SOCKET_BUFFER, type UdpEngine } from '../net/open-udp-socket.ts';
+import { MAX_DATAGRAM_BYTES } from '../net/udp-socket.ts';
+import { type TransportAddress, formatAddress } from '../wire/address.ts';
+import { TRUNK_MTU } from '../wire/trunk.ts';
+import { type RelayCounters, sumCounters } from './counters.ts';
+import { startDgramEngine } from './dgram-engine.ts';
+import { startMmsgEngine } from './mmsg-engine.ts';
+import { DEFAULT_ALLOWED_TARGETS, parseNetwork } from './networks.ts';
+import type { RelayEngine } from './relay-engine.ts';
+import { type RelayWorkerSetup, counterBlock, makeShared } from './worker-setup.ts';
+
+export interface RelayOptions {
+  /** The public address that clients send to. `[::]` serves IPv4 as well. */
+  readonly udp: TransportAddress;
+  /** Where transceivers answer to: IPv4. Worker i takes this port + i. */
+  readonly trunk: TransportAddress;
+  /** The deployment's secret; tokens and trunk datagrams under the previous one are accepted too. */
+  readonly secret: string;
+  readonly previousSecret?: string;
+  /** This relay's cluster id, 0 to 65535; 0 unless given. */
+  readonly cluster?: number;
+  /** Threads; one per core unless given. The dgram engine has one. */
+  readonly workers?: number;
+  readonly engine?: UdpEngine;
+  /** IPv4 networks in which transceivers are, as 10.0.0.0/8; private and loopback ones unless given. */
+  readonly allowTargets?: readonly string[];
+  /** Flows that each worker remembers at most; 65,536 unless given. About 100 bytes each. */
+  readonly maxFlows?: number;
+  /** A flow is forgotten when no packet has passed for this long; 60 s unless given. */
+  readonly idleTimeoutMs?: number;
+  /** UDP payload bytes of a trunk datagram at most; 1,472 unless given, 2,048 at most. */
+  readonly trunkMtu?: number;
+}
+
+/** What a relay is and holds, for a debug endpoint. No client address, no secret. */
+export interface RelayDump {
+  readonly engine: 'mmsg' | 'dgram';
+  readonly udp: string;
+  readonly cluster: number;
+  readonly workers: readonly { readonly trunk: string; readonly flows: number; readonly counters: RelayCounters }[];
+}
+
+export interface Relay {
+  readonly engine: 'mmsg' | 'dgram';
+  /** As bound: with the port that the system chose when 0 was asked for. */
+  readonly udp: TransportAddress;
+  /** One per worker. */
+  readonly trunk: readonly TransportAddress[];
+  /** Resolves when the relay has been closed; rejects when a worker has died, after which it must be closed. */
+  readonly finished: Promise<void>;
+  /** Live values, summed over the workers. */
+  counters(): RelayCounters;
+  /** Flows remembered now, summed over the workers; up to a second old. */
+  flows(): number;
+  dump(): RelayDump;
+  /** Goes on until no client has sent for five seconds, or `timeoutMs` has passed; then closes. */
+  drain(timeoutMs: number): Promise<void>;
+  /** Stops forwarding and closes the sockets. Idempotent. */
+  close(): Promise<void>;
+}
+
+const MAX_FLOWS = 65_536;
+const IDLE_TIMEOUT_MS = 60_000;
+const QUIET_MS = 5000;
+const DRAIN_CHECK_MS = 100;
+
+/**
+ * Starts a relay: opens its sockets, then its workers.
+ * @throws {NetError} `EADDRINUSE` and the like, or `ENOSYS` when the engine asked for cannot run here.
+ * @throws {RangeError} for an option out of range, with a message that says what is right.
+ */
+export async function startRelay(options: RelayOptions): Promise<Relay> {
+  const engine = resolveEngine(options.engine ?? 'auto');
+  const count = options.workers ?? (engine === 'mmsg' ? availableParallelism() : 1);
+  checkOptions(options, engine, count);
+  const workers = Array.from({ length: count }, () => workerSetup(options));
+  const start = engine === 'mmsg' ? startMmsgEngine : startDgramEngine;
+  const running = await start({
+    udp: options.udp,
+    trunk: options.trunk,
+    receiveBuffer: DEFAULT_SOCKET_BUFFER,
+    sendBuffer: DEFAULT_SOCKET_BUFFER,
+    workers,
+  });
+  return new RunningRelay(engine, options.cluster ?? 0, running, workers);
+}
+
+class RunningRelay implements Relay {
+  readonly engine: 'mmsg' | 'dgram';
+  readonly udp: TransportAddress;
+  readonly trunk: readonly TransportAddress[];
+  readonly finished: Promise<void>;
+  readonly #cluster: number;
+  readonly #running: RelayEngine;
+  readonly #workers: readonly RelayWorkerSetup[];
+  readonly #aborter = new AbortController();
+  #closing: Promise<void> | null = null;
+
+  constructor(engine: 'mmsg' | 'dgram', cluster: number, running: RelayEngine, workers: readonly RelayWorkerSetup[]) {
+    this.engine = engine;
+    this.udp = running.udp;
+    this.trunk = running.trunk;
+    this.#cluster = cluster;
+    this.#running = running;
+    this.#workers = workers;
+    // `once` rejects when the thread emits `error`, which it does before `exit`.
+    this.finished = Promise.all(running.threads.map((thread) => once(thread, 'exit'))).then(() => this.#closing ?? died());
+  }
+
+  counters(): RelayCounters {
+    return sumCounters(this.#workers.map(({ shared }) => counterBlock(shared).snapshot()));
+  }
+
+  flows(): number {
+    return this.#workers.reduce((sum, { shared }) => sum + counterBlock(shared).flows, 0);
+  }
+
+  dump(): RelayDump {
+    return {
+      engine: this.engine,
+      udp: formatAddress(this.udp),
+      cluster: this.#cluster,
+      workers: this.#workers.map(({ shared }, i) => ({
+        trunk: formatAddress(this.trunk[i]),
+        flows: counterBlock(shared).flows,
+        counters: counterBlock(shared).snapshot(),
+      })),
+    };
+  }
+
+  async drain(timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    let received = this.counters().clientReceived;
+    let quietSince = performance.now();
+    for (let now = quietSince; now < deadline && now - quietSince < QUIET_MS && !this.#closing; now = performance.now()) {
+      await delay(Math.min(DRAIN_CHECK_MS, deadline - now), undefined, { signal: this.#aborter.signal }).catch(() => undefined);
+      const latest = this.counters().clientReceived;
+      if (latest !== received) quietSince = performance.now();
+      received = latest;
+    }
+    await this.close();
+  }
+
+  close(): Promise<void> {
+    this.#aborter.abort();
+    this.#closing ??= this.#running.close();
+    return this.#closing;
+  }
+}
+
+function died(): never {
+  throw new Error('A relay worker ended by itself');
+}
+
+function resolveEngine(engine: UdpEngine): 'mmsg' | 'dgram' {
+  if (engine !== 'auto') return engine;
+  return typeof loadLibc() === 'string' ? 'dgram' : 'mmsg';
+}
+
+function workerSetup(options: RelayOptions): RelayWorkerSetup {
+  return {
+    secret: options.secret,
+    previousSecret: options.previousSecret,
+    cluster: options.cluster ?? 0,
+    allowTargets: options.allowTargets ?? DEFAULT_ALLOWED_TARGETS,
+    maxFlows: options.maxFlows ?? MAX_FLOWS,
+    idleTimeoutMs: options.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
+    trunkMtu: options.trunkMtu ?? TRUNK_MTU,
+    publicFamily: options.udp.family,
+    shared: makeShared(),
+  };
+}
+
+function checkOptions(options: RelayOptions, engine: 'mmsg' | 'dgram', workers: number): void {
+  if (options.secret === '') throw new RangeError('The secret is empty: set EARSHOT_SECRET to a long random text');
+  if (options.trunk.family !== 4) throw new RangeError('The trunk is IPv4: give a --trunk address as 10.0.0.5:7000');
+  if (!(workers >= 1 && workers <= 256)) throw new RangeError(`Workers must be 1 to 256: ${workers}`);
+  if (engine === 'dgram' && workers > 1) {
+    throw new RangeError('The dgram engine has one worker, for node:dgram cannot share a port; use --engine mmsg');
+  }
+  if (options.trunk.port + workers - 1 > 65535) {
+    throw new RangeError(`${workers} workers need trunk ports up to ${options.trunk.port + workers - 1}: choose a lower one`);
+  }
+  const mtu = options.trunkMtu ?? TRUNK_MTU;
+  if (!(mtu >= 576 && mtu <= MAX_DATAGRAM_BYTES)) {
+    throw new RangeError(`The trunk MTU must be 576 to ${MAX_DATAGRAM_BYTES} bytes: ${mtu}`);
+  }
+  // For their errors: better here than in a worker.
+  (options.allowTargets ?? DEFAULT_ALLOWED_TARGETS).forEach(parseNetwork);
+}
