@@ -1,0 +1,73 @@
+import type { TransportAddress } from '../../wire/address.ts';
+import { BINDING, StunAttribute } from '../stun/attributes.ts';
+import type { StunMessage } from '../stun/message.ts';
+import type { StunWriter } from '../stun/writer.ts';
+import type { IceCredentials } from './credentials.ts';
+
+/** One pair of credentials, from one offer and answer to the next ICE restart. */
+export interface IceGeneration {
+  readonly local: IceCredentials;
+  readonly remote: IceCredentials;
+  /** USERNAME of requests to us: `local:remote` (RFC 8445, section 7.2.2). */
+  readonly username: string;
+}
+
+/** Why a STUN message is not even looked at as a request or a response of this session. */
+export type StunFault = 'malformed' | 'bad-fingerprint' | 'unknown-method';
+/** Why a request is not of this session: it gets no answer. */
+export type AuthenticationFault = 'missing-integrity' | 'unknown-username' | 'bad-integrity';
+/** Why a request of this session is answered with an error. */
+export type RequestFault = 'unknown-attribute' | 'role-conflict';
+
+export function iceGeneration(local: IceCredentials, remote: IceCredentials): IceGeneration {
+  return { local, remote, username: `${local.ufrag}:${remote.ufrag}` };
+}
+
+/** Points `message` at a datagram; a fault means that it is none of ICE's business. */
+export function readBinding(message: StunMessage, data: Uint8Array): StunFault | null {
+  if (!message.read(data)) return 'malformed';
+  if (message.verifyFingerprint() === 'invalid') return 'bad-fingerprint';
+  return message.method === BINDING ? null : 'unknown-method';
+}
+
+/**
+ * Short-term credential check of a request (RFC 8489, section 9.1.3).
+ *
+ * Deviation: the RFC answers 400 or 401 when this fails. Such an answer goes to an address that nothing vouches for,
+ * tells a prober that somebody is here, and no ICE implementation acts on it, so there is none.
+ */
+export function authenticateRequest(request: StunMessage, generation: IceGeneration): AuthenticationFault | null {
+  if (!request.hasIntegrity) return 'missing-integrity';
+  if (request.text(StunAttribute.username) !== generation.username) return 'unknown-username';
+  return request.verifyIntegrity(generation.local.password) ? null : 'bad-integrity';
+}
+
+/**
+ * Writes the answer to an authenticated request: success with the address it came from, 420 for attributes that we
+ * would have to understand, or 487 when the sender claims our own role.
+ * @param conflicting the role attribute that the sender must not use
+ */
+export function answerRequest(
+  request: StunMessage,
+  from: TransportAddress,
+  generation: IceGeneration,
+  conflicting: number,
+  writer: StunWriter,
+): { readonly data: Uint8Array; readonly fault: RequestFault | null } {
+  const unknown = request.unknownRequired;
+  let fault: RequestFault | null = null;
+  if (unknown.length > 0) {
+    fault = 'unknown-attribute';
+    writer.begin('error', BINDING, request.transactionId);
+    writer.errorCode(420);
+    writer.unknownAttributes(unknown);
+  } else if (request.has(conflicting)) {
+    fault = 'role-conflict';
+    writer.begin('error', BINDING, request.transactionId);
+    writer.errorCode(487);
+  } else {
+    writer.begin('success', BINDING, request.transactionId);
+    writer.xorMappedAddress(from);
+  }
+  return { data: writer.finish(generation.local.password), fault };
+}
