@@ -1,0 +1,27 @@
+const maxRecords = 16;
+const maxBytes = 1 << 14;
+
+/**
+ * Records that arrived before the keys of their epoch, or application data before the Finished in front of it (RFC
+ * 6347, section 4.1 and 4.2.4: reordering). Bounded, because nobody has authenticated them.
+ */
+export class EarlyRecords {
+  #records: Uint8Array[] = [];
+  #bytes = 0;
+
+  /** Keeps a copy; false when there is no room. */
+  keep(record: Uint8Array): boolean {
+    if (this.#records.length >= maxRecords || this.#bytes + record.length > maxBytes) return false;
+    this.#records.push(record.slice());
+    this.#bytes += record.length;
+    return true;
+  }
+
+  /** All records in the order of their arrival; none are kept any more. */
+  take(): Uint8Array[] {
+    const records = this.#records;
+    this.#records = [];
+    this.#bytes = 0;
+    return records;
+  }
+}

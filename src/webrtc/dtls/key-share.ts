@@ -1,0 +1,59 @@
+/** Ephemeral Diffie-Hellman over X25519 (RFC 7748) and P-256 (RFC 8422, section 5.10). */
+import { createECDH, createPublicKey, diffieHellman, generateKeyPairSync } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import type { NamedGroup } from './registry.ts';
+
+/** One ephemeral key pair; used for one handshake. */
+export interface KeyShare {
+  readonly group: NamedGroup;
+  /** 32 bytes (X25519) or an uncompressed point of 65 bytes (P-256). */
+  readonly publicKey: Uint8Array;
+  /** The shared secret, or null when the peer's key is not a valid one of this group. */
+  agree(peerPublicKey: Uint8Array): Uint8Array | null;
+}
+
+/** A new key pair; costs about 60 µs. */
+export function generateKeyShare(group: NamedGroup): KeyShare {
+  return group === 'x25519' ? generateX25519() : generateP256();
+}
+
+function generateX25519(): KeyShare {
+  const { privateKey, publicKey } = generateKeyPairSync('x25519');
+  // JWK, because going through DER costs a hundred times as much.
+  const own = Buffer.from(publicKey.export({ format: 'jwk' }).x!, 'base64url');
+  return {
+    group: 'x25519',
+    publicKey: own,
+    agree(peer) {
+      if (peer.length !== 32) return null;
+      // Throws for a key of low order, whose secret would be all zero (RFC 8422, section 5.11).
+      return secretOrNull(() => diffieHellman({ privateKey, publicKey: importX25519(peer) }));
+    },
+  };
+}
+
+function importX25519(bytes: Uint8Array): KeyObject {
+  const x = Buffer.from(bytes).toString('base64url');
+  return createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
+}
+
+function generateP256(): KeyShare {
+  const pair = createECDH('prime256v1');
+  return {
+    group: 'secp256r1',
+    publicKey: pair.generateKeys(),
+    agree(peer) {
+      if (peer.length !== 65 || peer[0] !== 4) return null;
+      // Throws for a point that is not on the curve.
+      return secretOrNull(() => pair.computeSecret(peer));
+    },
+  };
+}
+
+function secretOrNull(compute: () => Uint8Array): Uint8Array | null {
+  try {
+    return compute();
+  } catch {
+    return null;
+  }
+}

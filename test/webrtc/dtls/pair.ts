@@ -1,0 +1,171 @@
+import { DtlsCertificate, DtlsEndpoint } from '../../../src/webrtc/dtls/index.ts';
+import type { DtlsConnected, DtlsEndpointOptions, DtlsOutput } from '../../../src/webrtc/dtls/index.ts';
+
+/** A small generator (mulberry32): the same seed gives the same run. */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000;
+  };
+}
+
+export function seededBytes(seed: number): (bytes: Uint8Array) => void {
+  const random = seededRandom(seed);
+  return (bytes) => {
+    for (let i = 0; i < bytes.length; i++) bytes[i] = random() * 256;
+  };
+}
+
+export const serverCertificate = await DtlsCertificate.generate();
+export const clientCertificate = await DtlsCertificate.generate();
+
+export type Side = 'client' | 'server';
+
+export interface Path {
+  /** Chance that a datagram is lost. */
+  readonly loss?: number;
+  /** Chance that it arrives twice. */
+  readonly duplication?: number;
+  /** One-way delay in ms, and how much a datagram may take longer than that: more than 0 reorders. */
+  readonly delay?: number;
+  readonly jitter?: number;
+}
+
+/** What a test does with a datagram on its way; what it returns is delivered instead. */
+export type Tap = (data: Uint8Array, from: Side) => readonly Uint8Array[];
+
+interface Packet {
+  readonly at: number;
+  readonly order: number;
+  readonly to: Side;
+  readonly data: Uint8Array;
+}
+
+/** Two endpoints, a virtual clock and a path that loses, delays, repeats and reorders as its seed says. */
+export class Pair {
+  readonly client: DtlsEndpoint;
+  readonly server: DtlsEndpoint;
+  readonly outputs: Record<Side, DtlsOutput[]> = { client: [], server: [] };
+  /** Every datagram that was sent, in order. */
+  readonly sent: { readonly from: Side; readonly data: Uint8Array }[] = [];
+  /** What `handleDatagram` returned for every datagram that was delivered. */
+  readonly accepted: Record<Side, boolean[]> = { client: [], server: [] };
+  tap: Tap | null = null;
+  now = 0;
+  readonly #path: Path;
+  readonly #random: () => number;
+  #wire: Packet[] = [];
+  #order = 0;
+
+  constructor(seed = 1, path: Path = {}, client: Partial<DtlsEndpointOptions> = {}, server: Partial<DtlsEndpointOptions> = {}) {
+    this.#path = path;
+    this.#random = seededRandom(seed);
+    this.server = new DtlsEndpoint({ ...defaults('server', seed), ...server });
+    this.client = new DtlsEndpoint({ ...defaults('client', seed), ...client });
+  }
+
+  /** Runs until `done`, or until nothing is left to happen, or the virtual time is over. */
+  run(done: () => boolean = () => this.connected, until = 40_000): this {
+    this.#collect();
+    while (!done()) {
+      const packet = this.#nextPacket();
+      const timers = (['client', 'server'] as const).map((side) => ({ side, at: this.#deadline(side) }));
+      const at = Math.min(packet?.at ?? Number.POSITIVE_INFINITY, ...timers.map((timer) => timer.at));
+      if (at > until) break;
+      this.now = Math.max(this.now, at);
+      if (packet && packet.at <= at) {
+        this.#wire.splice(this.#wire.indexOf(packet), 1);
+        this.deliver(packet.to, packet.data);
+      } else {
+        for (const timer of timers) if (timer.at <= this.now) this[timer.side].handleTimeout(this.now);
+      }
+      this.#collect();
+    }
+    return this;
+  }
+
+  /** Runs until nothing is under way; timers do not fire. */
+  settle(): this {
+    this.#collect();
+    for (let packet = this.#nextPacket(); packet; packet = this.#nextPacket()) {
+      this.now = Math.max(this.now, packet.at);
+      this.#wire.splice(this.#wire.indexOf(packet), 1);
+      this.deliver(packet.to, packet.data);
+      this.#collect();
+    }
+    return this;
+  }
+
+  deliver(to: Side, data: Uint8Array): boolean {
+    // A receiver may overwrite its memory after the call: so does this one.
+    const memory = data.slice();
+    const accepted = this[to].handleDatagram(memory, this.now);
+    memory.fill(0xee);
+    this.accepted[to].push(accepted);
+    return accepted;
+  }
+
+  get connected(): boolean {
+    return this.client.state === 'connected' && this.server.state === 'connected';
+  }
+
+  outcome(side: Side): DtlsConnected {
+    return this.find(side, 'connected')!;
+  }
+
+  find<T extends DtlsOutput['type']>(side: Side, type: T): Extract<DtlsOutput, { type: T }> | undefined {
+    return this.outputs[side].find((output): output is Extract<DtlsOutput, { type: T }> => output.type === type);
+  }
+
+  /** Payloads that arrived as application data. */
+  received(side: Side): string[] {
+    return this.outputs[side].flatMap((output) => (output.type === 'data' ? [Buffer.from(output.data).toString()] : []));
+  }
+
+  #collect(): void {
+    for (const side of ['client', 'server'] as const) {
+      for (let out = this[side].poll(); out.type !== 'timeout'; out = this[side].poll()) {
+        if (out.type === 'transmit') this.#send(side, out.data.slice());
+        else this.outputs[side].push(out);
+      }
+    }
+  }
+
+  #send(from: Side, data: Uint8Array): void {
+    this.sent.push({ from, data });
+    const { loss = 0, duplication = 0, delay = 10, jitter = 0 } = this.#path;
+    for (const packet of this.tap ? this.tap(data, from) : [data]) {
+      if (this.#random() < loss) continue;
+      const copies = this.#random() < duplication ? 2 : 1;
+      for (let i = 0; i < copies; i++) {
+        const at = this.now + delay + this.#random() * jitter;
+        this.#wire.push({ at, order: this.#order++, to: from === 'client' ? 'server' : 'client', data: packet });
+      }
+    }
+  }
+
+  #nextPacket(): Packet | undefined {
+    return this.#wire.toSorted((a, b) => a.at - b.at || a.order - b.order)[0];
+  }
+
+  #deadline(side: Side): number {
+    const output = this[side].poll();
+    return output.type === 'timeout' ? output.at : this.now;
+  }
+}
+
+function defaults(role: Side, seed: number): DtlsEndpointOptions {
+  const [own, peer] = role === 'server' ? [serverCertificate, clientCertificate] : [clientCertificate, serverCertificate];
+  return {
+    role,
+    certificate: own,
+    remoteFingerprints: [peer.fingerprint('sha-256')],
+    srtpProfiles: ['AEAD_AES_128_GCM', 'AES128_CM_HMAC_SHA1_80'],
+    random: seededBytes(role === 'server' ? seed : seed ^ 0x5555),
+    now: 0,
+  };
+}
