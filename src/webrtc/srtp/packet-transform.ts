@@ -1,3 +1,4 @@
+import { writeUint32 } from '../rtp/integers.ts';
 import { SRTP_PROFILES, type SrtpProfile } from '../srtp-profile.ts';
 import type { CounterModeKey, GcmKey, SrtpCiphers } from './ciphers.ts';
 import type { SessionKeys } from './key-derivation.ts';
@@ -77,7 +78,7 @@ class GcmTransform implements PacketTransform {
 
   sealRtcp(packet: Uint8Array, length: number, ssrc: number, index: number): number {
     const indexAt = length + this.tagLength;
-    writeUint32(packet, indexAt, (index | 0x80000000) >>> 0);
+    writeUint32(packet, indexAt, index | 0x80000000);
     setGcmIv(this.#rtcp.iv, this.#rtcpSalt, ssrc, index);
     this.#rtcp.seal(packet, RTCP_CLEAR_LENGTH, length, indexAt);
     return indexAt + RTCP_INDEX_LENGTH;
@@ -143,7 +144,7 @@ class CounterModeTransform implements PacketTransform {
   sealRtcp(packet: Uint8Array, length: number, ssrc: number, index: number): number {
     setCounterModeIv(this.#rtcp.iv, this.#rtcpSalt, ssrc, index);
     this.#rtcp.crypt(packet, RTCP_CLEAR_LENGTH, length);
-    writeUint32(packet, length, (index | 0x80000000) >>> 0);
+    writeUint32(packet, length, index | 0x80000000);
     const end = length + RTCP_INDEX_LENGTH;
     this.#writeTag(packet, end, this.#rtcp.mac(packet, end));
     return end + this.tagLength;
@@ -222,11 +223,4 @@ function setCounterModeIv(iv: Uint8Array, salt: Uint8Array, ssrc: number, index:
 
 function rollover(index: number): number {
   return Math.floor(index / 0x10000);
-}
-
-function writeUint32(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24;
-  bytes[at + 1] = value >>> 16;
-  bytes[at + 2] = value >>> 8;
-  bytes[at + 3] = value;
 }

@@ -1,7 +1,8 @@
+import { readUint16, readUint32 } from '../rtp/integers.ts';
 import type { SrtpCiphers } from './ciphers.ts';
 import { createCounters, refuse, type SrtpCounters } from './faults.ts';
 import { deriveSessionKeys, type SrtpKeys } from './key-derivation.ts';
-import { readUint32, rtpHeaderLength } from './packet-header.ts';
+import { rtpHeaderLength } from './packet-header.ts';
 import { estimateIndex, MAX_RTP_INDEX } from './packet-index.ts';
 import { createTransform, RTCP_CLEAR_LENGTH, RTCP_INDEX_LENGTH, type PacketTransform } from './packet-transform.ts';
 import { ReplayWindow } from './replay-window.ts';
@@ -34,7 +35,7 @@ export class SrtpReceiver {
     const headerLength = length <= buffer.length ? rtpHeaderLength(buffer, length - this.#transform.tagLength) : -1;
     if (headerLength < 0) return refuse(this.counters, 'malformed');
     const ssrc = readUint32(buffer, 8);
-    const sequence = (buffer[2] << 8) | buffer[3];
+    const sequence = readUint16(buffer, 2);
     const stream = this.#find(ssrc);
     const highest = stream ? stream.rtp.highest : -1;
     const index = highest < 0 ? sequence : estimateIndex(highest, sequence);

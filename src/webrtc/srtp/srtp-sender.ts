@@ -1,7 +1,8 @@
+import { readUint16, readUint32 } from '../rtp/integers.ts';
 import type { SrtpCiphers } from './ciphers.ts';
 import { createCounters, refuse, type SrtpCounters } from './faults.ts';
 import { deriveSessionKeys, type SrtpKeys } from './key-derivation.ts';
-import { readUint32, rtpHeaderLength } from './packet-header.ts';
+import { rtpHeaderLength } from './packet-header.ts';
 import { estimateIndex, MAX_RTCP_INDEX, MAX_RTP_INDEX } from './packet-index.ts';
 import { createTransform, RTCP_CLEAR_LENGTH, RTCP_INDEX_LENGTH, type PacketTransform } from './packet-transform.ts';
 
@@ -70,7 +71,7 @@ export class SrtpSender {
     const ssrc = readUint32(buffer, 8);
     const stream = this.#stream(ssrc);
     if (!stream) return refuse(this.counters, 'too-many-streams');
-    const index = stream.rtpIndex((buffer[2] << 8) | buffer[3]);
+    const index = stream.rtpIndex(readUint16(buffer, 2));
     if (index > MAX_RTP_INDEX) return refuse(this.counters, 'key-expired');
     if (index < 0 || index > stream.highest === repeat) return refuse(this.counters, 'index-reused');
     if (!repeat) stream.highest = index;
