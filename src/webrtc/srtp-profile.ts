@@ -4,10 +4,11 @@ export type SrtpProfile = 'AEAD_AES_128_GCM' | 'AES128_CM_HMAC_SHA1_80';
 export interface SrtpProfileParameters {
   /** The IANA number of the DTLS-SRTP protection profile. */
   readonly id: number;
-  /** Length of the master key in bytes. */
+  /** Master key and master salt, in bytes, as the DTLS exporter yields them. */
   readonly keyLength: number;
-  /** Length of the master salt in bytes. */
   readonly saltLength: number;
+  /** Bytes that authentication adds to a packet, the SRTCP index not counted. */
+  readonly authTagLength: number;
 }
 
 /** Master keys and salts of both directions, as exported from DTLS (RFC 5764, section 4.2). */
@@ -21,14 +22,14 @@ export interface SrtpKeyingMaterial {
   readonly remoteSalt: Uint8Array;
 }
 
-export const srtpProfileParameters: Readonly<Record<SrtpProfile, SrtpProfileParameters>> = {
-  AEAD_AES_128_GCM: { id: 0x0007, keyLength: 16, saltLength: 12 },
-  AES128_CM_HMAC_SHA1_80: { id: 0x0001, keyLength: 16, saltLength: 14 },
+export const SRTP_PROFILES: Readonly<Record<SrtpProfile, SrtpProfileParameters>> = {
+  AEAD_AES_128_GCM: { id: 7, keyLength: 16, saltLength: 12, authTagLength: 16 },
+  AES128_CM_HMAC_SHA1_80: { id: 1, keyLength: 16, saltLength: 14, authTagLength: 10 },
 };
 
 /** The profile with this IANA number, or null when it is none of ours. */
 export function srtpProfileById(id: number): SrtpProfile | null {
-  for (const [name, parameters] of Object.entries(srtpProfileParameters)) {
+  for (const [name, parameters] of Object.entries(SRTP_PROFILES)) {
     if (parameters.id === id) return name as SrtpProfile;
   }
   return null;

@@ -2,7 +2,7 @@
  * Hello extensions (RFC 5246, section 7.4.1.4). A hello keeps its extensions as raw bytes by number; the functions
  * here read and write the ones that are spoken, and give null for bytes that do not have their shape.
  */
-import { srtpProfileById, srtpProfileParameters } from '../srtp-profile.ts';
+import { srtpProfileById, SRTP_PROFILES } from '../srtp-profile.ts';
 import type { SrtpProfile } from '../srtp-profile.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
@@ -68,7 +68,7 @@ export function decodeUseSrtp(data: Uint8Array): UseSrtp | null {
 
 /** Without an MKI: one master key serves each direction for the whole call. */
 export function encodeUseSrtp(profiles: readonly SrtpProfile[]): Uint8Array {
-  const ids = profiles.map((profile) => srtpProfileParameters[profile].id);
+  const ids = profiles.map((profile) => SRTP_PROFILES[profile].id);
   return new ByteWriter().uint16List(ids).vector8(new Uint8Array(0)).finish();
 }
 

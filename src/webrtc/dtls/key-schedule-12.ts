@@ -1,7 +1,7 @@
 /** The key schedule of DTLS 1.2: PRF, master secret, key block, Finished, exporter (RFC 5246, sections 5, 6.3 and 8). */
 import { createHmac } from 'node:crypto';
 import type { SrtpKeyingMaterial, SrtpProfile } from '../srtp-profile.ts';
-import { srtpProfileParameters } from '../srtp-profile.ts';
+import { SRTP_PROFILES } from '../srtp-profile.ts';
 import { GcmRecordProtection } from './record-protection.ts';
 import type { CipherSuite, HashName } from './registry.ts';
 
@@ -82,7 +82,7 @@ export function splitSrtpKeyingMaterial(
   role: 'client' | 'server',
   exporter: (label: string, length: number) => Uint8Array,
 ): SrtpKeyingMaterial {
-  const { keyLength, saltLength } = srtpProfileParameters[profile];
+  const { keyLength, saltLength } = SRTP_PROFILES[profile];
   const material = exporter('EXTRACTOR-dtls_srtp', 2 * keyLength + 2 * saltLength);
   const salts = 2 * keyLength;
   const client = { key: material.slice(0, keyLength), salt: material.slice(salts, salts + saltLength) };

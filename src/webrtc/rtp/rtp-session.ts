@@ -1,0 +1,375 @@
+import type { RandomSource, Timeout } from '../machine.ts';
+import { readUint16 } from './integers.ts';
+import { MissingPackets } from './missing-packets.ts';
+import { ReceiveStream } from './receive-stream.ts';
+import {
+  parseRtcp,
+  writeGoodbye,
+  writeNack,
+  writeReceiverReport,
+  writeSenderReport,
+  writeSourceDescription,
+  type ReportBlock,
+  type RtcpPacket,
+} from './rtcp.ts';
+import { rtcpInterval } from './rtcp-interval.ts';
+import { MAX_RTP_HEADER_LENGTH, RtpPacket, writeRtpHeader, type RtpExtensionIds } from './rtp-packet.ts';
+import { SendHistory } from './send-history.ts';
+import { SendStream } from './send-stream.ts';
+import { writeTransportFeedback } from './transport-feedback.ts';
+import { TransportLog } from './transport-log.ts';
+
+export interface RtpSessionOptions {
+  readonly random: RandomSource;
+  /** Unix time in ms = `now` + this. Sender reports carry wall-clock time; this is the only use of it. */
+  readonly ntpEpochOffset: number;
+  /** SSRC to send with, as the SDP answer announces it. */
+  readonly ssrc: number;
+  /** Canonical name of this endpoint (RFC 7022), up to 255 bytes of UTF-8. */
+  readonly cname: string;
+  /** Of the RTP timestamps, in Hz: 48000 for Opus. */
+  readonly clockRate: number;
+  /** The m-line's identification, sent in each packet when its extension was negotiated. */
+  readonly mid: string;
+  readonly extensions: RtpExtensionIds;
+  /** Negotiated `a=rtcp-fb` of the payload type: `nack` and `transport-cc`. */
+  readonly nack: boolean;
+  readonly transportFeedback: boolean;
+  /** Negotiated `a=rtcp-rsize`. */
+  readonly reducedSize: boolean;
+}
+
+/** One packet to send. */
+export interface RtpFrame {
+  readonly payload: Uint8Array;
+  readonly payloadType: number;
+  /** First sample's position on the sender's media clock, in units of the clock rate, from any origin. */
+  readonly timestamp: number;
+  /** The first packet after silence (RFC 3551, section 4.1). */
+  readonly marker: boolean;
+  /** −dBov, 0 (loudest) to 127 (silence), with 128 added where there is voice (RFC 6464). */
+  readonly audioLevel?: number;
+}
+
+export type RtpSessionOutput =
+  /** A packet for the SRTCP sender. */
+  | { readonly type: 'rtcp'; readonly data: Uint8Array }
+  /** An RTP packet to protect and send once more, byte for byte as it was: `SrtpSender.repeatRtp`. */
+  | { readonly type: 'retransmit'; readonly data: Uint8Array }
+  /** The peer has ended this stream. */
+  | { readonly type: 'bye'; readonly ssrc: number; readonly reason: string }
+  | Timeout;
+
+/** Packets dropped, or requests not met. */
+export type RtpFault = 'malformed-rtp' | 'malformed-rtcp' | 'retransmission-unavailable';
+
+export interface RtpSessionStats {
+  /** Null until the peer has answered a sender report. */
+  readonly rttMs: number | null;
+  /** Share of packets lost on the way here and, as reported by the peer, on the way there; of the latest interval. */
+  readonly localLoss: number | null;
+  readonly remoteLoss: number | null;
+  /** Interarrival jitter here, and as reported by the peer. */
+  readonly jitterMs: number | null;
+  readonly remoteJitterMs: number | null;
+  readonly packetsReceived: number;
+  readonly octetsReceived: number;
+  /** Of the stream heard last, since its beginning. Negative when duplicates outnumber losses. */
+  readonly packetsLost: number;
+  readonly packetsSent: number;
+  readonly octetsSent: number;
+  readonly packetsRetransmitted: number;
+  readonly packetsRequested: number;
+  readonly faults: Readonly<Record<RtpFault, number>>;
+}
+
+/** SSRCs heard at a time: one, and a second one while the peer exchanges its track. */
+const MAX_STREAMS = 4;
+/** Packets asked for at a time: all that the history holds. */
+const MAX_REQUESTED = 128;
+/** How often feedback goes out while packets arrive: the usual of browsers. */
+const TRANSPORT_FEEDBACK_INTERVAL_MS = 100;
+/** RTCP packets stay below this, and with SRTCP's tag within any path's MTU. */
+const MAX_RTCP_LENGTH = 1152;
+
+/**
+ * RTP and RTCP of one audio m-line (RFC 3550, RFC 4585, RFC 5506), on plain packets: SRTP is the business of whoever
+ * calls. A state machine as `../machine.ts` describes it. Receiving and writing a packet allocate nothing.
+ */
+export class RtpSession {
+  readonly #options: RtpSessionOptions;
+  readonly #cname: Uint8Array;
+  readonly #packet = new RtpPacket();
+  readonly #send: SendStream;
+  readonly #history: SendHistory | null;
+  readonly #transportLog = new TransportLog();
+  readonly #rtcp = new Uint8Array(MAX_RTCP_LENGTH + 64);
+  readonly #faults: Record<RtpFault, number> = {
+    'malformed-rtp': 0,
+    'malformed-rtcp': 0,
+    'retransmission-unavailable': 0,
+  };
+  /** Latest last. */
+  #streams: RemoteStream[] = [];
+  readonly #outputs: RtpSessionOutput[] = [];
+  /** Sequence numbers that the peer has asked for; the bytes are looked up when they are sent. */
+  readonly #requested: number[] = [];
+  #now: number;
+  #reportAt: number;
+  #feedbackAt = Number.POSITIVE_INFINITY;
+  #feedbackCount = 0;
+  #mediaSsrc = 0;
+  #sentAtLastReport = 0;
+  #packetsReceived = 0;
+  #octetsReceived = 0;
+  #packetsRetransmitted = 0;
+  #packetsRequested = 0;
+  #closed = false;
+
+  constructor(options: RtpSessionOptions, now: number) {
+    this.#options = options;
+    this.#cname = encode(options.cname);
+    this.#send = new SendStream(options.ssrc, options.clockRate, encode(options.mid), options.random);
+    if (options.transportFeedback) this.#send.header.transportSequence = 0;
+    this.#history = options.nack ? new SendHistory() : null;
+    this.#now = now;
+    this.#reportAt = now + rtcpInterval(options.random, true);
+  }
+
+  /** One authentic packet. Null when it is malformed; else its view, valid until the next call of this method. */
+  handleRtp(buffer: Uint8Array, length: number, now: number): RtpPacket | null {
+    this.#now = now;
+    const packet = this.#packet;
+    if (!packet.read(buffer, length)) {
+      this.#faults['malformed-rtp']++;
+      return null;
+    }
+    this.#packetsReceived++;
+    this.#octetsReceived += packet.payloadLength;
+    const { receive, missing } = this.#stream(packet.ssrc);
+    const sequence = receive.handlePacket(packet.sequence, packet.timestamp, packet.payloadLength, now);
+    if (this.#options.nack && sequence >= 0) missing.handlePacket(sequence, now);
+    if (this.#options.transportFeedback) this.#noteTransport(packet, now);
+    return packet;
+  }
+
+  /** One authentic packet, compound or reduced-size. */
+  handleRtcp(buffer: Uint8Array, length: number, now: number): void {
+    this.#now = now;
+    if (this.#closed) return;
+    const packets = parseRtcp(buffer, length);
+    if (!packets) this.#faults['malformed-rtcp']++;
+    else for (const packet of packets) this.#handle(packet, now);
+  }
+
+  /**
+   * Writes the next packet to the start of `out`, leaving what is behind it to SRTP. Returns its length.
+   * @throws {RangeError} when `out` has no room for payload and header ({@link MAX_RTP_HEADER_LENGTH}).
+   */
+  writeRtp(out: Uint8Array, frame: RtpFrame, now: number): number {
+    this.#now = now;
+    const { payload } = frame;
+    if (payload.length + MAX_RTP_HEADER_LENGTH > out.length) {
+      throw new RangeError(`a payload of ${payload.length} bytes does not fit a buffer of ${out.length}`);
+    }
+    const header = this.#send.nextHeader(frame.payloadType, frame.timestamp, frame.marker, frame.audioLevel ?? -1);
+    const headerLength = writeRtpHeader(out, header, this.#options.extensions);
+    out.set(payload, headerLength);
+    const length = headerLength + payload.length;
+    this.#history?.store(header.sequence, out, length);
+    this.#send.handleSent(payload.length, now);
+    return length;
+  }
+
+  handleTimeout(now: number): void {
+    this.#now = now;
+  }
+
+  /** Says BYE. Nothing else comes out of `poll` afterwards. Idempotent. */
+  close(now: number, reason = ''): void {
+    this.#now = now;
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#outputs.length = 0;
+    const end = this.#writeReport(now);
+    const data = this.#rtcp.subarray(0, writeGoodbye(this.#rtcp, end, this.#options.ssrc, encode(reason)));
+    this.#outputs.push({ type: 'rtcp', data });
+  }
+
+  poll(): RtpSessionOutput {
+    const output = this.#outputs.shift();
+    if (output) return output;
+    if (this.#closed) return { type: 'timeout', at: Number.POSITIVE_INFINITY };
+    return (
+      this.#pollRetransmission() ??
+      this.#pollNack() ??
+      this.#pollFeedback() ??
+      this.#pollReport() ?? { type: 'timeout', at: this.#nextAt() }
+    );
+  }
+
+  stats(): RtpSessionStats {
+    const latest = this.#streams.at(-1)?.receive;
+    const toMs = (units: number): number => (units * 1000) / this.#options.clockRate;
+    const { remoteJitter } = this.#send;
+    return {
+      rttMs: this.#send.rttMs,
+      localLoss: latest?.lossInInterval ?? null,
+      remoteLoss: this.#send.remoteLoss,
+      jitterMs: latest ? toMs(latest.jitter) : null,
+      remoteJitterMs: remoteJitter === null ? null : toMs(remoteJitter),
+      packetsReceived: this.#packetsReceived,
+      octetsReceived: this.#octetsReceived,
+      packetsLost: latest?.cumulativeLost ?? 0,
+      packetsSent: this.#send.packets,
+      octetsSent: this.#send.octets,
+      packetsRetransmitted: this.#packetsRetransmitted,
+      packetsRequested: this.#packetsRequested,
+      faults: { ...this.#faults },
+    };
+  }
+
+  #handle(packet: RtcpPacket, now: number): void {
+    switch (packet.type) {
+      case 'sender-report':
+        this.#find(packet.ssrc)?.receive.handleSenderReport(packet.ntpSeconds, packet.ntpFraction, now);
+        this.#handleReports(packet.reports, now);
+        return;
+      case 'receiver-report':
+        this.#handleReports(packet.reports, now);
+        return;
+      case 'nack':
+        if (packet.mediaSsrc === this.#options.ssrc) this.#request(packet.lost);
+        return;
+      case 'goodbye':
+        for (const ssrc of packet.ssrcs) {
+          this.#streams = this.#streams.filter(({ receive }) => receive.ssrc !== ssrc);
+          this.#outputs.push({ type: 'bye', ssrc, reason: packet.reason });
+        }
+        return;
+      case 'source-description':
+      case 'transport-feedback':
+      case 'ignored':
+        return;
+    }
+  }
+
+  #handleReports(reports: readonly ReportBlock[], now: number): void {
+    for (const report of reports) {
+      if (report.ssrc === this.#options.ssrc) this.#send.handleReport(report, now + this.#options.ntpEpochOffset);
+    }
+  }
+
+  #request(sequences: readonly number[]): void {
+    if (!this.#history) return;
+    for (const sequence of sequences) if (this.#requested.length < MAX_REQUESTED) this.#requested.push(sequence);
+  }
+
+  #pollRetransmission(): RtpSessionOutput | null {
+    for (let sequence = this.#requested.shift(); sequence !== undefined; sequence = this.#requested.shift()) {
+      const data = this.#history?.take(sequence, this.#now);
+      if (data) {
+        this.#packetsRetransmitted++;
+        return { type: 'retransmit', data };
+      }
+      this.#faults['retransmission-unavailable']++;
+    }
+    return null;
+  }
+
+  #noteTransport(packet: RtpPacket, now: number): void {
+    const { transportSequence } = this.#options.extensions;
+    if (transportSequence === undefined) return;
+    const at = packet.findExtension(transportSequence);
+    if (at < 0 || packet.elementLength < 2) return;
+    if (this.#transportLog.empty) this.#feedbackAt = now + TRANSPORT_FEEDBACK_INTERVAL_MS;
+    this.#transportLog.note(readUint16(packet.buffer, at), now);
+    this.#mediaSsrc = packet.ssrc;
+  }
+
+  #pollReport(): RtpSessionOutput | null {
+    if (this.#now < this.#reportAt) return null;
+    this.#reportAt = this.#now + rtcpInterval(this.#options.random, false);
+    return { type: 'rtcp', data: this.#rtcp.subarray(0, this.#writeReport(this.#now)) };
+  }
+
+  #pollNack(): RtpSessionOutput | null {
+    if (!this.#options.nack) return null;
+    for (const { receive, missing } of this.#streams) {
+      if (missing.nextAt > this.#now) continue;
+      const lost = missing.take(this.#now, this.#send.rttMs);
+      if (lost.length === 0) continue;
+      this.#packetsRequested += lost.length;
+      const nack = { senderSsrc: this.#options.ssrc, mediaSsrc: receive.ssrc, lost };
+      return { type: 'rtcp', data: this.#rtcp.subarray(0, writeNack(this.#rtcp, this.#writePrefix(), nack)) };
+    }
+    return null;
+  }
+
+  #pollFeedback(): RtpSessionOutput | null {
+    if (this.#now < this.#feedbackAt) return null;
+    this.#feedbackAt = Number.POSITIVE_INFINITY;
+    const feedback = {
+      senderSsrc: this.#options.ssrc,
+      mediaSsrc: this.#mediaSsrc,
+      feedbackCount: this.#feedbackCount++ & 0xff,
+      arrivals: this.#transportLog.take(),
+    };
+    const start = this.#writePrefix();
+    const end = writeTransportFeedback(this.#rtcp, start, feedback, MAX_RTCP_LENGTH - start);
+    return { type: 'rtcp', data: this.#rtcp.subarray(0, end) };
+  }
+
+  /** What must come before feedback: a report and a name, unless reduced size was negotiated (RFC 5506). */
+  #writePrefix(): number {
+    if (this.#options.reducedSize) return 0;
+    const end = writeReceiverReport(this.#rtcp, 0, { ssrc: this.#options.ssrc, reports: [] });
+    return writeSourceDescription(this.#rtcp, end, this.#options.ssrc, this.#cname);
+  }
+
+  /** A sender report when something has been sent since the last report, else a receiver report; and the name. */
+  #writeReport(now: number): number {
+    const reports = this.#streams.filter(({ receive }) => receive.active).map(({ receive }) => receive.takeReportBlock(now));
+    const sending = this.#send.packets !== this.#sentAtLastReport;
+    this.#sentAtLastReport = this.#send.packets;
+    const end = sending
+      ? writeSenderReport(this.#rtcp, 0, {
+          ...this.#send.senderReport(now, now + this.#options.ntpEpochOffset),
+          reports,
+        })
+      : writeReceiverReport(this.#rtcp, 0, { ssrc: this.#options.ssrc, reports });
+    return writeSourceDescription(this.#rtcp, end, this.#options.ssrc, this.#cname);
+  }
+
+  #nextAt(): number {
+    let at = Math.min(this.#reportAt, this.#feedbackAt);
+    if (this.#options.nack) for (const { missing } of this.#streams) at = Math.min(at, missing.nextAt);
+    return at;
+  }
+
+  #find(ssrc: number): RemoteStream | undefined {
+    for (const stream of this.#streams) if (stream.receive.ssrc === ssrc) return stream;
+    return undefined;
+  }
+
+  /** The stream of this SSRC, now the latest. The one that has been silent longest makes room for a new one. */
+  #stream(ssrc: number): RemoteStream {
+    const latest = this.#streams.at(-1);
+    if (latest?.receive.ssrc === ssrc) return latest;
+    const stream = this.#find(ssrc) ?? {
+      receive: new ReceiveStream(ssrc, this.#options.clockRate),
+      missing: new MissingPackets(),
+    };
+    this.#streams = [...this.#streams.filter((other) => other !== stream), stream].slice(-MAX_STREAMS);
+    return stream;
+  }
+}
+
+interface RemoteStream {
+  readonly receive: ReceiveStream;
+  readonly missing: MissingPackets;
+}
+
+function encode(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}

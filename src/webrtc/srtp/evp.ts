@@ -1,0 +1,311 @@
+import { createRequire } from 'node:module';
+import type * as Koffi from 'koffi';
+import {
+  AAD_SUFFIX_LENGTH,
+  GCM_TAG_LENGTH,
+  type CounterModeKey,
+  type GcmKey,
+  type SrtpCiphers,
+} from './ciphers.ts';
+
+/**
+ * OpenSSL's own functions, exported by the node binary, called through koffi. Every key keeps its OpenSSL context (and
+ * its HMAC pads already hashed), so a packet costs only the calls that touch its bytes, and allocates nothing.
+ *
+ * Pointers are plain numbers (`uint64_t` to koffi): address of the ArrayBuffer, looked up once, plus an offset. That
+ * spares a view and its conversion per call. It is safe because
+ * - the memory behind an ArrayBuffer never moves once its address has been taken,
+ * - the address belongs to that very ArrayBuffer object, which {@link Memory} keeps alive while it uses the address,
+ * - whoever calls has checked the bounds against the packet's length, which is 0 once a buffer is detached.
+ */
+export function openEvp(): SrtpCiphers {
+  const { library, memory } = bind();
+  return {
+    name: 'evp',
+    gcm: (key, use) => new EvpGcmKey(library, memory, key, use),
+    counterMode: (encryptionKey, authenticationKey) =>
+      new EvpCounterModeKey(library, memory, encryptionKey, authenticationKey),
+  };
+}
+
+const EVP_CTRL_AEAD_GET_TAG = 0x10;
+const EVP_CTRL_AEAD_SET_TAG = 0x11;
+/** For the `enc` argument of EVP_CipherInit_ex: the direction stays as it is. */
+const KEEP_DIRECTION = -1;
+
+/** Layout of the scratch memory: what native code reads or writes besides packets. */
+const KEY_AT = 0;
+const IV_AT = 64;
+const LENGTH_AT = 128;
+const SHA_STATE_AT = 192;
+const BLOCK_AT = 320;
+const SCRATCH_LENGTH = 4096;
+
+/** SHA_CTX of <openssl/sha.h> in 32-bit words: h[5], Nl, Nh, data[16], num. */
+const SHA_WORDS = 24;
+const SHA_LENGTH_LOW = 5;
+const SHA_LENGTH_HIGH = 6;
+const SHA_BUFFERED = 23;
+const SHA1_BLOCK_LENGTH = 64;
+const SHA1_LENGTH = 20;
+
+class EvpGcmKey implements GcmKey {
+  readonly iv: Uint8Array;
+  readonly #library: Library;
+  readonly #memory: Memory;
+  readonly #context: Context;
+
+  constructor(library: Library, memory: Memory, key: Uint8Array, use: 'seal' | 'open') {
+    this.#library = library;
+    this.#memory = memory;
+    this.iv = memory.iv12;
+    this.#context = new Context(library, memory, library.EVP_aes_128_gcm(), key, use === 'seal' ? 1 : 0);
+  }
+
+  seal(packet: Uint8Array, from: number, end: number, suffixAt: number): void {
+    const { EVP_CipherFinal_ex, EVP_CIPHER_CTX_ctrl } = this.#library;
+    const base = this.#memory.addressOf(packet);
+    const context = this.#context.use();
+    this.#begin(context, base, from, suffixAt);
+    this.#update(context, base, from, end);
+    EVP_CipherFinal_ex(context, base + end, this.#memory.base + LENGTH_AT);
+    check(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_LENGTH, base + end), 'EVP_CIPHER_CTX_ctrl');
+  }
+
+  open(packet: Uint8Array, from: number, end: number, suffixAt: number): boolean {
+    const { EVP_CipherFinal_ex, EVP_CIPHER_CTX_ctrl, ERR_clear_error } = this.#library;
+    const base = this.#memory.addressOf(packet);
+    const context = this.#context.use();
+    this.#begin(context, base, from, suffixAt);
+    check(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_LENGTH, base + end), 'EVP_CIPHER_CTX_ctrl');
+    this.#update(context, base, from, end);
+    if (EVP_CipherFinal_ex(context, base + end, this.#memory.base + LENGTH_AT) === 1) return true;
+    // OpenSSL's error queue belongs to the thread: leave nothing in it for the next TLS socket to trip over.
+    ERR_clear_error();
+    return false;
+  }
+
+  close(): void {
+    this.#context.close();
+  }
+
+  #begin(context: number, base: number, from: number, suffixAt: number): void {
+    const { EVP_CipherInit_ex, EVP_CipherUpdate } = this.#library;
+    const scratch = this.#memory.base;
+    check(EVP_CipherInit_ex(context, 0, 0, 0, scratch + IV_AT, KEEP_DIRECTION), 'EVP_CipherInit_ex');
+    check(EVP_CipherUpdate(context, 0, scratch + LENGTH_AT, base, from), 'EVP_CipherUpdate');
+    if (suffixAt === 0) return;
+    check(EVP_CipherUpdate(context, 0, scratch + LENGTH_AT, base + suffixAt, AAD_SUFFIX_LENGTH), 'EVP_CipherUpdate');
+  }
+
+  #update(context: number, base: number, from: number, end: number): void {
+    if (from === end) return;
+    const at = base + from;
+    check(this.#library.EVP_CipherUpdate(context, at, this.#memory.base + LENGTH_AT, at, end - from), 'EVP_CipherUpdate');
+  }
+}
+
+class EvpCounterModeKey implements CounterModeKey {
+  readonly iv: Uint8Array;
+  readonly #library: Library;
+  readonly #memory: Memory;
+  readonly #context: Context;
+  /** SHA-1 states after the inner and the outer HMAC pad (RFC 2104, section 4). */
+  readonly #inner: Uint32Array;
+  readonly #outer: Uint32Array;
+
+  constructor(library: Library, memory: Memory, encryptionKey: Uint8Array, authenticationKey: Uint8Array) {
+    this.#library = library;
+    this.#memory = memory;
+    this.iv = memory.iv16;
+    this.#context = new Context(library, memory, library.EVP_aes_128_ctr(), encryptionKey, 1);
+    this.#inner = hashPad(library, memory, authenticationKey, 0x36);
+    this.#outer = hashPad(library, memory, authenticationKey, 0x5c);
+  }
+
+  crypt(packet: Uint8Array, from: number, end: number): void {
+    const context = this.#context.use();
+    if (from === end) return;
+    const { EVP_CipherInit_ex, EVP_CipherUpdate } = this.#library;
+    const scratch = this.#memory.base;
+    const at = this.#memory.addressOf(packet) + from;
+    check(EVP_CipherInit_ex(context, 0, 0, 0, scratch + IV_AT, KEEP_DIRECTION), 'EVP_CipherInit_ex');
+    check(EVP_CipherUpdate(context, at, scratch + LENGTH_AT, at, end - from), 'EVP_CipherUpdate');
+  }
+
+  mac(packet: Uint8Array, end: number): Uint8Array {
+    this.#context.use();
+    const { SHA1_Update, SHA1_Final, SHA1_Transform } = this.#library;
+    const { sha, block, base } = this.#memory;
+    restore(sha, this.#inner);
+    SHA1_Update(base + SHA_STATE_AT, this.#memory.addressOf(packet), end);
+    SHA1_Final(base + BLOCK_AT, base + SHA_STATE_AT);
+    // The outer hash is one block: the inner digest in place, then the padding that `block` holds for good.
+    restore(sha, this.#outer);
+    SHA1_Transform(base + SHA_STATE_AT, base + BLOCK_AT);
+    const { mac } = this.#memory;
+    for (let i = 0; i < 5; i++) {
+      const word = sha[i];
+      mac[4 * i] = word >>> 24;
+      mac[4 * i + 1] = word >>> 16;
+      mac[4 * i + 2] = word >>> 8;
+      mac[4 * i + 3] = word;
+    }
+    block.fill(0, 0, SHA1_LENGTH);
+    return mac;
+  }
+
+  close(): void {
+    this.#context.close();
+    this.#inner.fill(0);
+    this.#outer.fill(0);
+  }
+}
+
+/** One keyed EVP_CIPHER_CTX, freed by close(), or by the garbage collector for an owner that forgot. */
+class Context {
+  static readonly #forgotten = new FinalizationRegistry<{ address: number; free: (context: number) => void }>(
+    ({ address, free }) => free(address),
+  );
+  readonly #library: Library;
+  #address: number;
+
+  constructor(library: Library, memory: Memory, cipher: number, key: Uint8Array, encrypt: 0 | 1) {
+    this.#library = library;
+    this.#address = library.EVP_CIPHER_CTX_new();
+    if (this.#address === 0) throw new Error('EVP_CIPHER_CTX_new found no memory');
+    memory.scratch.set(key, KEY_AT);
+    const done = library.EVP_CipherInit_ex(this.#address, cipher, 0, memory.base + KEY_AT, 0, encrypt);
+    memory.scratch.fill(0, KEY_AT, KEY_AT + key.length);
+    Context.#forgotten.register(this, { address: this.#address, free: library.EVP_CIPHER_CTX_free }, this);
+    check(done, 'EVP_CipherInit_ex');
+  }
+
+  use(): number {
+    if (this.#address === 0) throw new Error('this SRTP key is closed');
+    return this.#address;
+  }
+
+  close(): void {
+    if (this.#address === 0) return;
+    Context.#forgotten.unregister(this);
+    this.#library.EVP_CIPHER_CTX_free(this.#address);
+    this.#address = 0;
+  }
+}
+
+/** Scratch memory at a fixed address, and the addresses of the buffers that packets lie in. */
+class Memory {
+  readonly scratch: Uint8Array;
+  readonly base: number;
+  readonly iv12: Uint8Array;
+  readonly iv16: Uint8Array;
+  readonly sha: Uint32Array;
+  readonly block: Uint8Array;
+  readonly mac = new Uint8Array(SHA1_LENGTH);
+  readonly #locate: (bytes: Uint8Array) => number;
+  readonly #known = new WeakMap<ArrayBufferLike, number>();
+  #latest: ArrayBufferLike;
+  #latestBase: number;
+
+  constructor(locate: (bytes: Uint8Array) => number) {
+    const buffer = new ArrayBuffer(SCRATCH_LENGTH);
+    this.#locate = locate;
+    this.scratch = new Uint8Array(buffer);
+    this.base = locate(this.scratch);
+    this.iv12 = new Uint8Array(buffer, IV_AT, 12);
+    this.iv16 = new Uint8Array(buffer, IV_AT, 16);
+    this.sha = new Uint32Array(buffer, SHA_STATE_AT, SHA_WORDS);
+    this.block = new Uint8Array(buffer, BLOCK_AT, SHA1_BLOCK_LENGTH);
+    this.block[SHA1_LENGTH] = 0x80;
+    new DataView(buffer, BLOCK_AT).setUint32(60, 8 * (SHA1_BLOCK_LENGTH + SHA1_LENGTH));
+    this.#latest = buffer;
+    this.#latestBase = this.base;
+  }
+
+  /** Address of the first byte of `bytes`, valid until the next call. */
+  addressOf(bytes: Uint8Array): number {
+    const { buffer } = bytes;
+    if (buffer !== this.#latest) {
+      let base = this.#known.get(buffer);
+      if (base === undefined) {
+        base = this.#locate(new Uint8Array(buffer));
+        this.#known.set(buffer, base);
+      }
+      this.#latest = buffer;
+      this.#latestBase = base;
+    }
+    return this.#latestBase + bytes.byteOffset;
+  }
+}
+
+/** The functions in use, by their OpenSSL names; all are in OpenSSL 1.1 and 3. Pointers are numbers, 0 is NULL. */
+interface Library {
+  readonly EVP_CIPHER_CTX_new: () => number;
+  readonly EVP_CIPHER_CTX_free: (context: number) => void;
+  readonly EVP_aes_128_gcm: () => number;
+  readonly EVP_aes_128_ctr: () => number;
+  readonly EVP_CipherInit_ex: (
+    context: number,
+    cipher: number,
+    engine: 0,
+    key: number,
+    iv: number,
+    encrypt: 0 | 1 | typeof KEEP_DIRECTION,
+  ) => number;
+  readonly EVP_CipherUpdate: (context: number, out: number, outLength: number, input: number, length: number) => number;
+  readonly EVP_CipherFinal_ex: (context: number, out: number, outLength: number) => number;
+  readonly EVP_CIPHER_CTX_ctrl: (context: number, type: number, length: number, data: number) => number;
+  readonly SHA1_Init: (state: number) => number;
+  readonly SHA1_Update: (state: number, data: number, length: number) => number;
+  readonly SHA1_Final: (digest: number, state: number) => number;
+  readonly SHA1_Transform: (state: number, block: number) => void;
+  readonly ERR_clear_error: () => void;
+}
+
+function bind(): { library: Library; memory: Memory } {
+  // Not a static import: where koffi has no prebuilt binary, loading it throws, and the portable ciphers take over.
+  const koffi = createRequire(import.meta.url)('koffi') as typeof Koffi;
+  if (koffi.sizeof('void *') !== 8) throw new Error('pointers are not 64 bits wide here');
+  const node = koffi.load(null);
+  const pointer = 'uint64_t';
+  const library: Library = {
+    EVP_CIPHER_CTX_new: node.func('EVP_CIPHER_CTX_new', pointer, []),
+    EVP_CIPHER_CTX_free: node.func('EVP_CIPHER_CTX_free', 'void', [pointer]),
+    EVP_aes_128_gcm: node.func('EVP_aes_128_gcm', pointer, []),
+    EVP_aes_128_ctr: node.func('EVP_aes_128_ctr', pointer, []),
+    EVP_CipherInit_ex: node.func('EVP_CipherInit_ex', 'int', [pointer, pointer, pointer, pointer, pointer, 'int']),
+    EVP_CipherUpdate: node.func('EVP_CipherUpdate', 'int', [pointer, pointer, pointer, pointer, 'int']),
+    EVP_CipherFinal_ex: node.func('EVP_CipherFinal_ex', 'int', [pointer, pointer, pointer]),
+    EVP_CIPHER_CTX_ctrl: node.func('EVP_CIPHER_CTX_ctrl', 'int', [pointer, 'int', 'int', pointer]),
+    SHA1_Init: node.func('SHA1_Init', 'int', [pointer]),
+    SHA1_Update: node.func('SHA1_Update', 'int', [pointer, pointer, 'size_t']),
+    SHA1_Final: node.func('SHA1_Final', 'int', [pointer, pointer]),
+    SHA1_Transform: node.func('SHA1_Transform', 'void', [pointer, pointer]),
+    ERR_clear_error: node.func('ERR_clear_error', 'void', []),
+  };
+  return { library, memory: new Memory((bytes) => Number(koffi.address(bytes))) };
+}
+
+/** SHA-1 state after one block: the key, xored with `pad`. */
+function hashPad(library: Library, memory: Memory, key: Uint8Array, pad: number): Uint32Array {
+  const padded = memory.scratch.subarray(KEY_AT, KEY_AT + SHA1_BLOCK_LENGTH).fill(0);
+  padded.set(key);
+  for (let i = 0; i < padded.length; i++) padded[i] ^= pad;
+  library.SHA1_Init(memory.base + SHA_STATE_AT);
+  library.SHA1_Update(memory.base + SHA_STATE_AT, memory.base + KEY_AT, SHA1_BLOCK_LENGTH);
+  padded.fill(0);
+  return memory.sha.slice(0, 5);
+}
+
+/** Puts the SHA-1 state after one block back: nothing is buffered then, so `data` may hold anything. */
+function restore(sha: Uint32Array, state: Uint32Array): void {
+  for (let i = 0; i < 5; i++) sha[i] = state[i];
+  sha[SHA_LENGTH_LOW] = 8 * SHA1_BLOCK_LENGTH;
+  sha[SHA_LENGTH_HIGH] = 0;
+  sha[SHA_BUFFERED] = 0;
+}
+
+function check(result: number, name: string): void {
+  if (result !== 1) throw new Error(`${name} failed`);
+}
