@@ -1,0 +1,56 @@
+/** What a {@link Conversation} needs of its call, and what it shows of itself. */
+import type { Agent } from '../agents/agent.ts';
+import type { SessionConfig } from './session-config.ts';
+import type { UplinkCounters } from './uplink.ts';
+
+/** What a conversation does to its call. Functions may be called at any time until the conversation is closed. */
+export interface ConversationPort {
+  /**
+   * One Opus frame leaves now. Times are samples at 48 kHz: the RTP timestamp is a constant of the call plus
+   * `mediaTime`, pauses included. `marker`: first frame after a pause. The bytes are valid until this returns.
+   */
+  sendAudio(opus: Uint8Array, mediaTime: number, duration: number, marker: boolean): void;
+  /** One message for the data channel, which is open. */
+  sendEvent(json: string): void;
+  /** The call should end. `close` may be called from within, or later. */
+  hangup(reason: string): void;
+}
+
+export interface ConversationOptions {
+  readonly callId: string;
+  readonly agent: Agent;
+  readonly session: SessionConfig;
+  readonly port: ConversationPort;
+  readonly now: number;
+  /** Told of agent failures: they are the operator's business too. */
+  readonly log?: (message: string, error: unknown) => void;
+}
+
+export interface ConversationDump {
+  readonly agent: string;
+  readonly state: ConversationState;
+  readonly sessionId: string;
+  readonly speaking: boolean;
+  readonly responseId: string | null;
+  readonly positionMs: number;
+  readonly sentMs: number;
+  readonly items: number;
+  readonly counters: ConversationCounters;
+}
+
+export interface ConversationCounters {
+  packetsReceived: number;
+  framesSent: number;
+  eventsReceived: number;
+  eventsRejected: number;
+  eventsSent: number;
+  /** Events that could not be kept until the data channel opened. */
+  eventsDropped: number;
+  turns: number;
+  responses: number;
+  interruptions: number;
+  agentFaults: number;
+  uplink: UplinkCounters | null;
+}
+
+export type ConversationState = 'new' | 'open' | 'failed' | 'closed';

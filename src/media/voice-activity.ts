@@ -1,0 +1,103 @@
+/**
+ * Is this sound speech? libfvad, the GMM detector of the WebRTC project, behind an energy gate: the model knows what
+ * a voice is like, the gate knows what is loud in this room.
+ */
+import loadFvad, { type VAD, VADEvent, VADMode } from '@ozymandiasthegreat/vad';
+import { Resampler } from './resample.ts';
+import type { PcmRate } from './opus.ts';
+
+/** Duration of the frames a detector takes. */
+export const VOICE_FRAME_MS = 10;
+
+export interface VoiceDetector {
+  /** Sample rate of the frames. */
+  readonly rate: PcmRate;
+  /** How likely one frame of 10 ms is speech, 0 to 1. @throws {RangeError} for a frame of another length. */
+  process(frame: Int16Array): number;
+  /** Forgets the stream so far. */
+  reset(): void;
+  /** Frees what the detector holds outside of the heap. Idempotent; `process` gives 0 from then on. */
+  close(): void;
+}
+
+/** A {@link VoiceDetector} for one stream. One WebAssembly instance serves the whole thread. */
+export class FvadVoiceDetector implements VoiceDetector {
+  readonly rate: PcmRate;
+  readonly #frameSize: number;
+  readonly #fvadRate: 8000 | 16000 | 48000;
+  /** libfvad reads the whole ArrayBuffer of a frame, so frames are copied into one of the right size. */
+  readonly #scratch: Int16Array;
+  #resampler: Resampler | null;
+  #fvad: VAD | null;
+  /** Level of the room without speech, dB relative to full scale. */
+  #floor = INITIAL_FLOOR;
+
+  constructor(rate: PcmRate) {
+    this.rate = rate;
+    this.#frameSize = (rate * VOICE_FRAME_MS) / 1000;
+    this.#fvadRate = rate === 24_000 ? 8000 : rate;
+    this.#scratch = new Int16Array((this.#fvadRate * VOICE_FRAME_MS) / 1000);
+    this.#resampler = this.#makeResampler();
+    this.#fvad = new Fvad(VADMode.AGGRESSIVE, this.#fvadRate);
+  }
+
+  process(frame: Int16Array): number {
+    if (frame.length !== this.#frameSize) {
+      throw new RangeError(`a voice frame has ${this.#frameSize} samples, not ${frame.length}`);
+    }
+    if (this.#fvad === null) return 0;
+    this.#scratch.set(this.#resampler === null ? frame : this.#resampler.process(frame));
+    const voiced = this.#fvad.processFrame(this.#scratch) === VADEvent.VOICE;
+    const above = this.#levelAboveFloor(frame, voiced);
+    if (!voiced) return 0;
+    return Math.min(1, Math.max(0, 0.5 + (above - GATE_DB) / GATE_RANGE_DB));
+  }
+
+  reset(): void {
+    if (this.#fvad === null) return;
+    this.#fvad.destroy();
+    this.#fvad = new Fvad(VADMode.AGGRESSIVE, this.#fvadRate);
+    this.#resampler = this.#makeResampler();
+    this.#floor = INITIAL_FLOOR;
+  }
+
+  close(): void {
+    this.#fvad?.destroy();
+    this.#fvad = null;
+  }
+
+  #makeResampler(): Resampler | null {
+    return this.#fvadRate === this.rate ? null : new Resampler(this.rate, this.#fvadRate);
+  }
+
+  /** The floor falls at once and rises slowly, more slowly still while the model hears a voice. */
+  #levelAboveFloor(frame: Int16Array, voiced: boolean): number {
+    const level = Math.max(SILENCE_DB, levelOf(frame));
+    const rise = voiced ? FLOOR_RISE_VOICED : FLOOR_RISE;
+    this.#floor = Math.min(level, this.#floor + rise, MAX_FLOOR);
+    return level - Math.max(this.#floor, MIN_FLOOR);
+  }
+}
+
+/** Level of samples in dB relative to a full-scale square wave; -Infinity for silence. */
+export function levelOf(samples: Int16Array): number {
+  let sum = 0;
+  for (let i = 0; i < samples.length; i++) sum += samples[i] * samples[i];
+  return 10 * Math.log10(sum / (samples.length * 32768 * 32768));
+}
+
+/** At the default threshold of 0.5 speech must be this far above the room … */
+const GATE_DB = 9;
+/** … and the whole range of thresholds spans this much around it. */
+const GATE_RANGE_DB = 40;
+const SILENCE_DB = -96;
+const INITIAL_FLOOR = -60;
+/** Quieter than this is silence on any line: a room is never taken for more silent. */
+const MIN_FLOOR = -60;
+/** Steady sound above this is not a room any more. */
+const MAX_FLOOR = -25;
+/** dB per frame of 10 ms: 5 dB a second without voice, 0.5 with. */
+const FLOOR_RISE = 0.05;
+const FLOOR_RISE_VOICED = 0.005;
+
+const Fvad = await loadFvad();

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import type { Agent } from '../../src/agents/agent.ts';
+import { Conversation } from '../../src/conversation/conversation.ts';
+import { parseSessionConfig } from '../../src/conversation/session-config.ts';
+import { FRAME_DURATION } from '../media/wav.ts';
+
+export interface SentFrame {
+  readonly at: number;
+  readonly opus: Uint8Array;
+  readonly mediaTime: number;
+  readonly duration: number;
+  readonly marker: boolean;
+}
+
+export interface SentEvent {
+  readonly at: number;
+  readonly type: string;
+  // oxlint-disable-next-line typescript/no-explicit-any -- events are read loosely here, as a client would
+  readonly [field: string]: any;
+}
+
+/** A call in virtual time: the caller's packets go in every 20 ms, what leaves is recorded. */
+export class TestCall {
+  readonly conversation: Conversation;
+  readonly frames: SentFrame[] = [];
+  readonly events: SentEvent[] = [];
+  readonly hangups: string[] = [];
+  readonly logged: unknown[] = [];
+  now = 1000;
+  ticks = 0;
+  #sequence = 65_530;
+  #timestamp = 4_294_960_000;
+
+  constructor(agent: Agent, session: unknown = { type: 'realtime' }) {
+    this.conversation = new Conversation({
+      callId: 'rtc_test',
+      agent,
+      session: parseSessionConfig(session),
+      now: this.now,
+      port: {
+        sendAudio: (opus, mediaTime, duration, marker) => {
+          this.frames.push({ at: this.now, opus: opus.slice(), mediaTime, duration, marker });
+        },
+        sendEvent: (json) => this.events.push({ ...(JSON.parse(json) as { type: string }), at: this.now }),
+        hangup: (reason) => this.hangups.push(reason),
+      },
+      log: (_message, error) => this.logged.push(error),
+    });
+  }
+
+  /** Both audio and events up, and the agent there. */
+  async start(): Promise<this> {
+    this.conversation.open(this.now);
+    this.conversation.eventsOpen(this.now);
+    await settled();
+    return this;
+  }
+
+  /** The caller sends these packets in real time; null is a packet that is never sent. */
+  async say(packets: Iterable<Uint8Array | null>): Promise<void> {
+    for (const packet of packets) {
+      if (packet !== null) {
+        this.conversation.handleAudio(packet, this.#sequence, this.#timestamp, this.now);
+        this.#sequence++;
+      }
+      this.#timestamp += FRAME_DURATION;
+      await this.step();
+    }
+  }
+
+  /** Time passes without a packet. */
+  async wait(ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 20) {
+      this.#timestamp += FRAME_DURATION;
+      await this.step();
+    }
+  }
+
+  async step(): Promise<void> {
+    this.now += 20;
+    if (this.conversation.wantsTick) {
+      this.ticks++;
+      this.conversation.tick(this.now);
+    }
+    await settled();
+  }
+
+  send(event: object): void {
+    this.conversation.handleEvent(JSON.stringify(event), this.now);
+  }
+
+  types(): string[] {
+    return this.events.map((event) => event.type);
+  }
+
+  find(type: string): SentEvent {
+    const event = this.events.find((candidate) => candidate.type === type);
+    assert.ok(event, `no ${type} among ${this.types().join(', ')}`);
+    return event;
+  }
+
+  last(type: string): SentEvent {
+    const event = this.events.findLast((candidate) => candidate.type === type);
+    assert.ok(event, `no ${type} among ${this.types().join(', ')}`);
+    return event;
+  }
+}
+
+/** Lets promises of the agent settle. */
+export async function settled(): Promise<void> {
+  for (let i = 0; i < 3; i++) await Promise.resolve();
+}
