@@ -10,11 +10,13 @@ export interface CallService {
   /** Ends a call. False when there is no such call. */
   hangup(callId: string, reason: string): Promise<boolean>;
   /**
-   * ICE restart: takes a trickle-ice SDP fragment (RFC 8840) and returns the fragment with the new local credentials.
-   * A fragment without new credentials (plain trickled candidates) is accepted and gives null.
-   * @throws {CallError} 404 for an unknown call, 400 for a malformed fragment.
+   * Takes a trickle-ice SDP fragment (RFC 8840). One with new ICE credentials restarts ICE (RFC 9725, section 4.3.3);
+   * one without brings candidates of the client, which an ICE-lite server does not need: it is accepted.
+   * `ifMatch` holds the entity tags that the client believes to be current, or `*` for any; comparing them and acting
+   * is one step, so that of two concurrent restarts from the same state only one happens.
+   * @throws {CallError} 404 for an unknown call, 412 when no tag matches, 400 for a malformed fragment.
    */
-  restartIce(callId: string, fragment: string): Promise<string | null>;
+  restartIce(callId: string, fragment: string, ifMatch: '*' | readonly string[]): Promise<IceUpdate>;
 }
 
 export interface CallRequest {
@@ -28,7 +30,14 @@ export interface CallAnswer {
   readonly id: string;
   /** SDP answer. */
   readonly answer: string;
-  /** Entity tag of the ICE session (RFC 9725, section 4.3.1), changes with each ICE restart. */
+  /** Opaque entity tag of the ICE session (RFC 9725, section 4.3.1), without quotes; changes with each ICE restart. */
+  readonly etag: string;
+}
+
+export interface IceUpdate {
+  /** After a restart: the SDP fragment with the new local credentials. Null when nothing was restarted. */
+  readonly fragment: string | null;
+  /** The entity tag from now on, as in {@link CallAnswer}. */
   readonly etag: string;
 }
 

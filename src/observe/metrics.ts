@@ -1,0 +1,84 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/**
+ * One time series whose value somebody else keeps: hot paths and worker threads count in plain numbers, which are read
+ * only when Prometheus asks. A name that ends in `_total` is a counter, any other a gauge. Sources of the same name
+ * must have the same help and the same label names.
+ */
+export interface MetricSource {
+  /** `earshot_…`, in base units (seconds, bytes). */
+  readonly name: string;
+  readonly help: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  value(): number;
+}
+
+/** The metrics of one process. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #sources: (() => readonly MetricSource[])[] = [];
+  readonly #known = new Map<string, Counter | Gauge>();
+  readonly #requests: Counter<'method' | 'route' | 'status'>;
+  readonly #durations: Histogram<'method' | 'route'>;
+
+  /** Registers what every role has: process and event-loop figures under their usual names, build info, HTTP. */
+  constructor(version: string, role: string) {
+    collectDefaultMetrics({ register: this.#registry });
+    new Gauge({
+      name: 'earshot_build_info',
+      help: 'Always 1; the labels name the running version and the role of this process.',
+      labelNames: ['version', 'role'],
+      registers: [this.#registry],
+    }).set({ version, role }, 1);
+    this.#requests = new Counter({
+      name: 'earshot_http_requests_total',
+      help: 'HTTP requests answered, by method, route and status code.',
+      labelNames: ['method', 'route', 'status'],
+      registers: [this.#registry],
+    });
+    this.#durations = new Histogram({
+      name: 'earshot_http_request_duration_seconds',
+      help: 'Time from the head of an HTTP request to the end of its answer, by method and route.',
+      labelNames: ['method', 'route'],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+      registers: [this.#registry],
+    });
+  }
+
+  /** `sources` is called at every scrape, so series may come and go with the workers and calls they describe. */
+  add(sources: () => readonly MetricSource[]): void {
+    this.#sources.push(sources);
+  }
+
+  /** Counts one answered HTTP request. `route` is the pattern, not the path: call ids would make endless series. */
+  countRequest(request: { method: string; route: string; status: number; seconds: number }): void {
+    const { method, route, status, seconds } = request;
+    this.#requests.inc({ method, route, status });
+    this.#durations.observe({ method, route }, seconds);
+  }
+
+  /** Media type of {@link text}. */
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** The Prometheus text format. */
+  text(): Promise<string> {
+    for (const metric of this.#known.values()) metric.reset();
+    for (const source of this.#sources.flatMap((read) => read())) {
+      this.#metricOf(source).inc(source.labels ?? {}, source.value());
+    }
+    return this.#registry.metrics();
+  }
+
+  #metricOf(source: MetricSource): Counter | Gauge {
+    let metric = this.#known.get(source.name);
+    if (!metric) {
+      const { name, help } = source;
+      const definition = { name, help, labelNames: Object.keys(source.labels ?? {}), registers: [this.#registry] };
+      metric = name.endsWith('_total') ? new Counter(definition) : new Gauge(definition);
+      this.#known.set(name, metric);
+    }
+    return metric;
+  }
+}

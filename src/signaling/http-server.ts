@@ -1,0 +1,30 @@
+import { asHttpServer, createBaseServer, type AdminServerOptions, type HttpServer } from './base-server.ts';
+import type { CallService } from './call-service.ts';
+import { ClientSecrets } from './client-secret.ts';
+import { Authenticator } from './credentials.ts';
+import { allowLocalOnly } from './local-only.ts';
+import { realtimeApi } from './realtime-api.ts';
+import { serveTalkPage } from './talk-page.ts';
+
+export interface HttpServerOptions extends AdminServerOptions {
+  readonly calls: CallService;
+  /** Null: nothing needs authorization. For loopback only; the server then also refuses what other sites send. */
+  readonly apiKey: string | null;
+  /** The deployment's secret, under which client secrets are made. */
+  readonly secret: string;
+  readonly previousSecret?: string | undefined;
+  /** Where the talk page is; without it there is none. */
+  readonly publicDirectory?: string;
+}
+
+/** The HTTP API with its probes and, if wanted, the talk page. */
+export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const { calls, apiKey, ready, publicDirectory } = options;
+  const clientSecrets = new ClientSecrets(options.secret, options.previousSecret);
+  const authenticator = new Authenticator(apiKey, clientSecrets);
+  const app = createBaseServer(options);
+  if (apiKey === null) allowLocalOnly(app);
+  await app.register(realtimeApi, { calls, authenticator, clientSecrets, ready });
+  if (publicDirectory !== undefined) await serveTalkPage(app, publicDirectory);
+  return asHttpServer(app);
+}

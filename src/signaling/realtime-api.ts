@@ -1,0 +1,192 @@
+import fastifyCors from '@fastify/cors';
+import fastifyMultipart from '@fastify/multipart';
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, onRequestAsyncHookHandler } from 'fastify';
+import { z } from 'zod';
+import type { SessionConfig } from '../conversation/session-config.ts';
+import { readCallRequest } from './call-request.ts';
+import { CallError, type CallService } from './call-service.ts';
+import type { ClientSecrets } from './client-secret.ts';
+import { requireApiKey, requireUnexpired, type Authenticator, type Credential } from './credentials.ts';
+import { formatEntityTag, parseIfMatch } from './entity-tag.ts';
+import { validate, validateSession } from './session-body.ts';
+
+export interface RealtimeApiOptions {
+  readonly calls: CallService;
+  readonly authenticator: Authenticator;
+  readonly clientSecrets: ClientSecrets;
+  readonly ready: () => boolean;
+}
+
+interface ClientSecretAnswer {
+  readonly value: string;
+  /** Unix time in seconds. */
+  readonly expires_at: number;
+  readonly session: SessionConfig;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set by the authentication of the API's routes. */
+    credential: Credential;
+  }
+}
+
+const CALLS = '/v1/realtime/calls';
+/** Where clients of the beta protocol post their offers. */
+const BETA_CALLS = '/v1/realtime';
+const CALL = `${CALLS}/:id`;
+const HANGUP = `${CALL}/hangup`;
+const CLIENT_SECRETS = '/v1/realtime/client_secrets';
+
+const SDP = 'application/sdp';
+const SDP_FRAGMENT = 'application/trickle-ice-sdpfrag';
+
+/** Offers that may wait for their answers at a time. Beyond that a client does better to try again or elsewhere. */
+const MAX_PENDING_OFFERS = 512;
+const DEFAULT_LIFETIME = 600;
+
+const clientSecretRequestSchema = z.looseObject({
+  session: z.unknown().optional(),
+  expires_after: z
+    .looseObject({ anchor: z.literal('created_at').optional(), seconds: z.int().min(10).max(7200).optional() })
+    .optional(),
+});
+
+/**
+ * The calls API: OpenAI's Realtime API over WebRTC, which is also a WHIP endpoint (RFC 9725).
+ *
+ *   POST   /v1/realtime/client_secrets    JSON                      → 200 { value, expires_at, session }
+ *   POST   /v1/realtime/calls             offer, or sdp + session   → 201 answer, Location, ETag
+ *   PATCH  /v1/realtime/calls/:id         SDP fragment, If-Match    → 204, or 200 fragment, ETag after a restart
+ *   DELETE /v1/realtime/calls/:id, POST …/hangup                    → 200
+ *
+ * Any origin may call it: what authorizes is a bearer token that a page must have been given, never a cookie.
+ */
+export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOptions): Promise<void> {
+  const { calls, authenticator, clientSecrets, ready } = options;
+  let pendingOffers = 0;
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('Cache-Control', 'no-store');
+    advertise(request, reply);
+  });
+  await app.register(fastifyCors, {
+    origin: '*',
+    methods: ['POST', 'PATCH', 'DELETE', 'OPTIONS'],
+    allowedHeaders: ['Authorization', 'Content-Type', 'If-Match', 'X-OpenAI-Agents-SDK'],
+    exposedHeaders: ['Location', 'ETag', 'Retry-After', 'X-Request-Id'],
+    maxAge: 7200,
+    strictPreflight: false,
+    optionsSuccessStatus: 200, // RFC 9725, section 4.2, asks for 200.
+  });
+  addParsers(app);
+  await app.register(fastifyMultipart, { limits: { fileSize: 64 * 1024, fieldSize: 64 * 1024, fields: 8, files: 2, parts: 8 } });
+
+  app.decorateRequest('credential');
+  const authenticate: onRequestAsyncHookHandler = async (request) => {
+    request.credential = authenticator.authenticate(request.headers.authorization);
+  };
+
+  const createClientSecret = async (request: FastifyRequest): Promise<ClientSecretAnswer> => {
+    requireApiKey(request.credential);
+    const body = validate(clientSecretRequestSchema, request.body ?? {}, '');
+    const session = validateSession(body.session === undefined ? {} : body.session);
+    const expiresAt = Math.floor(Date.now() / 1000) + (body.expires_after?.seconds ?? DEFAULT_LIFETIME);
+    return { value: clientSecrets.seal({ session, expiresAt }), expires_at: expiresAt, session };
+  };
+  // oxlint-disable-next-line oxc/no-async-endpoint-handlers -- a rule about Express: Fastify awaits its handlers.
+  app.post(CLIENT_SECRETS, { onRequest: authenticate }, createClientSecret);
+
+  const createCall = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    requireUnexpired(request.credential);
+    const call = await readCallRequest(request, request.credential);
+    if (!ready()) throw new CallError(503, 'not_ready', 'This server takes no new calls at the moment.');
+    if (pendingOffers >= MAX_PENDING_OFFERS) throw new CallError(503, 'server_busy', 'Too many calls are being set up.');
+    pendingOffers++;
+    try {
+      const { id, answer, etag } = await calls.createCall(call);
+      // Nobody would ever send a packet to it: free its place now rather than when ICE gives up.
+      if (request.raw.socket.destroyed) await calls.hangup(id, 'client_gone');
+      return reply.code(201).type(SDP).headers({ Location: `${CALLS}/${id}`, ETag: formatEntityTag(etag) }).send(answer);
+    } finally {
+      pendingOffers--;
+    }
+  };
+  const offer = { onRequest: [authenticate, accept([SDP, 'multipart/form-data'])] };
+  app.post(CALLS, offer, createCall);
+  app.post(BETA_CALLS, offer, createCall);
+
+  const hangUp = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    const { id } = request.params as { id: string };
+    if (!(await calls.hangup(id, 'client_hangup'))) throw new CallError(404, 'call_not_found', `There is no call "${id}".`);
+    return reply.code(200).send();
+  };
+  app.delete(CALL, { onRequest: authenticate }, hangUp);
+  app.post(HANGUP, { onRequest: authenticate }, hangUp);
+
+  app.patch(CALL, { onRequest: [authenticate, accept([SDP_FRAGMENT])] }, async (request, reply) => {
+    const { id } = request.params as { id: string };
+    const { fragment, etag } = await calls.restartIce(id, request.body as string, readIfMatch(request.headers['if-match']));
+    if (fragment === null) return reply.code(204).send();
+    return reply.code(200).type(SDP_FRAGMENT).header('ETag', formatEntityTag(etag)).send(fragment);
+  });
+
+  refuseOtherMethods(app, CLIENT_SECRETS, ['POST']);
+  refuseOtherMethods(app, CALLS, ['POST']);
+  refuseOtherMethods(app, BETA_CALLS, ['POST']);
+  refuseOtherMethods(app, HANGUP, ['POST']);
+  refuseOtherMethods(app, CALL, ['PATCH', 'DELETE']);
+}
+
+/** Says in answers to OPTIONS and to wrong content types what a resource takes (RFC 9725, section 4.2; RFC 5789). */
+function advertise(request: FastifyRequest, reply: FastifyReply): void {
+  const path = request.url.split('?', 1)[0];
+  if (path === CALLS || path === BETA_CALLS) reply.header('Accept-Post', SDP);
+  else if (path.startsWith(`${CALLS}/`)) reply.header('Accept-Patch', SDP_FRAGMENT);
+}
+
+/** Only the media types that a route of the API names have a parser, so others end in 415 before they are read. */
+function addParsers(app: FastifyInstance): void {
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser([SDP, SDP_FRAGMENT], { parseAs: 'string' }, (_request, body, done) => done(null, body));
+  // Clients announce JSON and send nothing, to hang up for instance.
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null);
+    else void parseJson(request, body as string, done);
+  });
+}
+
+function accept(mediaTypes: readonly string[]): onRequestAsyncHookHandler {
+  return async (request) => {
+    const mediaType = (request.headers['content-type'] ?? '').split(';', 1)[0].trim().toLowerCase();
+    if (!mediaTypes.includes(mediaType)) {
+      throw new CallError(415, 'unsupported_media_type', `Send ${mediaTypes.join(' or ')} here, not "${mediaType}".`, {
+        param: 'Content-Type',
+      });
+    }
+  };
+}
+
+function readIfMatch(header: string | undefined): '*' | string[] {
+  if (header === undefined) {
+    throw new CallError(428, 'if_match_required', 'Send If-Match: the ETag of the call, or * to restart ICE.', { param: 'If-Match' });
+  }
+  const tags = parseIfMatch(header);
+  if (tags === null) throw new CallError(400, 'invalid_value', 'If-Match is malformed.', { param: 'If-Match' });
+  return tags;
+}
+
+function refuseOtherMethods(app: FastifyInstance, url: string, allowed: readonly HTTPMethods[]): void {
+  const others: HTTPMethods[] = (['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const).filter((method) => !allowed.includes(method));
+  app.route({
+    method: others,
+    url,
+    // Before the body: it needs no reading.
+    onRequest: async (request, reply) => {
+      reply.header('Allow', [...allowed, 'OPTIONS'].join(', '));
+      throw new CallError(405, 'method_not_allowed', `${request.method} is not allowed here.`);
+    },
+    handler: (_request, reply) => reply.callNotFound(),
+  });
+}
