@@ -1,0 +1,42 @@
+/** RTP for tests (RFC 3550, section 5.1), on purpose written apart from the code under test. */
+
+export interface RtpPacket {
+  readonly payloadType: number;
+  readonly marker: boolean;
+  readonly sequenceNumber: number;
+  readonly timestamp: number;
+  readonly ssrc: number;
+  readonly payload: Uint8Array;
+}
+
+export function buildRtp(packet: RtpPacket): Buffer {
+  const header = Buffer.alloc(12);
+  header[0] = 0x80;
+  header[1] = (packet.marker ? 0x80 : 0) | packet.payloadType;
+  header.writeUInt16BE(packet.sequenceNumber & 0xffff, 2);
+  header.writeUInt32BE(packet.timestamp >>> 0, 4);
+  header.writeUInt32BE(packet.ssrc >>> 0, 8);
+  return Buffer.concat([header, packet.payload]);
+}
+
+/** Null for anything that is not RTP: RTCP shares the port (RFC 5761, section 4). */
+export function readRtp(data: Buffer): RtpPacket | null {
+  if (data.length < 12 || data[0] >> 6 !== 2) return null;
+  const payloadType = data[1] & 0x7f;
+  if (payloadType >= 64 && payloadType <= 95) return null;
+  let start = 12 + 4 * (data[0] & 0x0f);
+  if (data[0] & 0x10) {
+    if (data.length < start + 4) return null;
+    start += 4 + 4 * data.readUInt16BE(start + 2);
+  }
+  const end = data.length - (data[0] & 0x20 ? data[data.length - 1] : 0);
+  if (start > end) return null;
+  return {
+    payloadType,
+    marker: (data[1] & 0x80) !== 0,
+    sequenceNumber: data.readUInt16BE(2),
+    timestamp: data.readUInt32BE(4),
+    ssrc: data.readUInt32BE(8),
+    payload: data.subarray(start, end),
+  };
+}
