@@ -1,8 +1,9 @@
-import type { Logger } from 'pino';
 import type { Agent } from '../agents/index.ts';
-import { Conversation, type ConversationPort } from '../conversation/conversation.ts';
+import { Conversation } from '../conversation/conversation.ts';
+import type { ConversationPort } from '../conversation/conversation-port.ts';
 import type { SessionConfig } from '../conversation/session-config.ts';
-import type { Session, SessionOutput } from '../webrtc/index.ts';
+import type { Logger } from '../observe/log.ts';
+import type { Answerer, Session, SessionOutput } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
 
 /** What a call needs of the shard that owns it. */
@@ -18,7 +19,7 @@ export interface CallHost {
 export interface CallOptions {
   readonly id: string;
   readonly ufrag: string;
-  readonly session: Session;
+  readonly answerer: Answerer;
   readonly sessionConfig: SessionConfig;
   readonly agent: Agent;
   readonly host: CallHost;
@@ -30,16 +31,15 @@ export interface CallOptions {
 const EVENTS_LABEL = 'oai-events';
 /** How long a call that its agent ended may take to deliver its last events, ms. */
 const LINGER_MS = 250;
-/** Events that wait for the data channel, at most; more are dropped, oldest first. */
-const MAX_QUEUED_EVENTS = 256;
 
 /** One call: a WebRTC session, and the conversation that an agent leads over it. */
 export class Call implements ConversationPort {
   readonly id: string;
   readonly log: Logger;
-  readonly session: Session;
+  readonly answerer: Answerer;
   /** Local ufrags by which this call is found: the first, and one more for each ICE restart. */
   readonly ufrags: string[];
+  readonly #session: Session;
   readonly #host: CallHost;
   readonly #conversation: Conversation;
   readonly #startedAt: number;
@@ -47,7 +47,6 @@ export class Call implements ConversationPort {
     iceMs: null, dtlsMs: null, eventsMs: null, firstAudioMs: null,
   };
   #eventsChannel: number | null = null;
-  #queuedEvents: string[] = [];
   /** Set once the call is to end: the reason, and when to stop waiting for the last events to arrive. */
   #ending: { reason: string; by: number } | null = null;
   #ended = false;
@@ -57,7 +56,8 @@ export class Call implements ConversationPort {
   constructor(options: CallOptions) {
     this.id = options.id;
     this.ufrags = [options.ufrag];
-    this.session = options.session;
+    this.answerer = options.answerer;
+    this.#session = options.answerer.session;
     this.log = options.log;
     this.#host = options.host;
     this.#startedAt = options.now;
@@ -68,14 +68,19 @@ export class Call implements ConversationPort {
       session: options.sessionConfig,
       port: this,
       now: options.now,
-      log: options.log,
+      log: (message, error) => options.log.error({ err: error }, message),
     });
+  }
+
+  /** Entity tag of the ICE session: changes with each ICE restart. */
+  get etag(): string {
+    return `ice-${this.ufrags.length}`;
   }
 
   /** To be followed by `drain`. @returns true when the datagram authenticated. */
   handleDatagram(data: Uint8Array, from: TransportAddress, now: number): boolean {
     this.#now = now;
-    return this.session.handleDatagram(data, from, now);
+    return this.#session.handleDatagram(data, from, now);
   }
 
   /** To be called once per frame time: paces the agent's audio and runs the timers that are due. */
@@ -83,8 +88,8 @@ export class Call implements ConversationPort {
     this.#now = now;
     if (this.#conversation.wantsTick) this.#conversation.tick(now);
     const ending = this.#ending;
-    if (ending && (now >= ending.by || this.#delivered())) this.session.close(now);
-    if (this.#deadline <= now) this.session.handleTimeout(now);
+    if (ending && (now >= ending.by || this.#delivered())) this.#session.close(now);
+    if (this.#deadline <= now) this.#session.handleTimeout(now);
     else if (!ending) return;
     this.drain(now);
   }
@@ -93,35 +98,39 @@ export class Call implements ConversationPort {
   drain(now: number): void {
     if (this.#ended) return;
     this.#now = now;
-    let output = this.session.poll();
-    for (; output.type !== 'timeout'; output = this.session.poll()) this.#act(output);
+    let output = this.#session.poll();
+    for (; output.type !== 'timeout'; output = this.#session.poll()) this.#act(output);
     this.#deadline = output.at;
-    if (this.session.closed) this.#finish();
+    if (this.#session.closed) this.#finish();
   }
 
   /** Ends the call: at once when nothing is under way, else as soon as the last events have arrived. Idempotent. */
   hangup(reason: string): void {
     if (this.#ending || this.#ended) return;
     this.#ending = { reason, by: this.#now + LINGER_MS };
-    if (this.#delivered()) this.session.close(this.#now);
+    if (this.#delivered()) this.#session.close(this.#now);
     this.#host.touched(this);
+  }
+
+  /** Ends the call now. Idempotent. */
+  close(reason: string, now: number): void {
+    this.#now = now;
+    this.hangup(reason);
+    this.#session.close(now);
+    this.drain(now);
   }
 
   // What the conversation asks of the call.
 
-  sendAudio(opus: Uint8Array, timestamp: number, marker: boolean): void {
+  sendAudio(opus: Uint8Array, mediaTime: number, _duration: number, marker: boolean): void {
     this.#timings.firstAudioMs ??= this.#sinceStart();
-    this.session.sendAudio(opus, timestamp, marker, this.#now);
+    this.#session.sendAudio(opus, mediaTime, marker, this.#now);
     this.#host.touched(this);
   }
 
   sendEvent(json: string): void {
-    if (this.#eventsChannel === null) {
-      if (this.#queuedEvents.length === MAX_QUEUED_EVENTS) this.#queuedEvents.shift();
-      this.#queuedEvents.push(json);
-      return;
-    }
-    this.session.sendMessage(this.#eventsChannel, json, this.#now);
+    if (this.#eventsChannel === null) return;
+    this.#session.sendMessage(this.#eventsChannel, json, this.#now);
     this.#host.touched(this);
   }
 
@@ -131,7 +140,7 @@ export class Call implements ConversationPort {
       ageMs: this.#sinceStart(),
       timings: { ...this.#timings },
       ending: this.#ending?.reason ?? null,
-      session: this.session.dump(),
+      session: this.#session.dump(),
       conversation: this.#conversation.dump(),
     };
   }
@@ -172,19 +181,18 @@ export class Call implements ConversationPort {
     this.#eventsChannel = channelId;
     this.#timings.eventsMs = this.#sinceStart();
     this.#conversation.eventsOpen(this.#now);
-    for (const event of this.#queuedEvents.splice(0)) this.sendEvent(event);
   }
 
   #delivered(): boolean {
-    return this.#eventsChannel === null || this.session.bufferedAmount(this.#eventsChannel) === 0;
+    return this.#eventsChannel === null || this.#session.bufferedAmount(this.#eventsChannel) === 0;
   }
 
   #finish(): void {
     this.#ended = true;
     const reason = this.#ending?.reason ?? 'closed-locally';
     this.#conversation.close(reason, this.#now);
-    this.log.info({ reason, ageMs: this.#sinceStart(), ...this.#timings, rtp: this.session.stats(this.#now) }, 'call ended');
-    this.session.dispose();
+    this.log.info({ reason, ageMs: this.#sinceStart(), ...this.#timings, rtp: this.#session.stats() }, 'call ended');
+    this.#session.dispose();
     this.#host.ended(this, reason);
   }
 

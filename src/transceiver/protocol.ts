@@ -1,5 +1,6 @@
 import type { SessionConfig } from '../conversation/session-config.ts';
-import type { CallAnswer } from '../signaling/call-service.ts';
+import type { LogLevel } from '../observe/log.ts';
+import type { CallAnswer, IceUpdate } from '../signaling/call-service.ts';
 import type { TransportAddress } from '../wire/address.ts';
 
 /** What the main thread and its shards (worker threads) say to each other. Plain data: it crosses by structured clone. */
@@ -19,14 +20,14 @@ export interface ShardOptions {
   /** `echo`, `parrot` or the absolute path of a module. */
   readonly agent: string;
   readonly trunkMtu: number;
-  readonly logLevel: string;
+  readonly logLevel: LogLevel;
 }
 
 /** Requests of the main thread, each answered by one reply with the same id. */
 export type ShardRequest =
   | { readonly type: 'create-call'; readonly offer: string; readonly session: SessionConfig }
   | { readonly type: 'hangup'; readonly callId: string; readonly reason: string }
-  | { readonly type: 'restart-ice'; readonly callId: string; readonly fragment: string }
+  | { readonly type: 'restart-ice'; readonly callId: string; readonly fragment: string; readonly ifMatch: '*' | readonly string[] }
   | { readonly type: 'stats' }
   | { readonly type: 'dump'; readonly callId: string }
   | { readonly type: 'close'; readonly reason: string };
@@ -35,7 +36,7 @@ export type ShardRequest =
 export interface ShardResults {
   'create-call': CallAnswer;
   hangup: boolean;
-  'restart-ice': string | null;
+  'restart-ice': IceUpdate;
   stats: ShardStats;
   dump: unknown;
   close: null;

@@ -85,7 +85,7 @@ export class ShardThread {
     if (!this.#alive) return Promise.reject(shardGone());
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve: resolve as (result: Reply) => void, reject });
+      this.#pending.set(id, { resolve, reject });
       this.#worker.postMessage({ id, request } satisfies ShardRequestMessage);
     });
   }

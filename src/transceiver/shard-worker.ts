@@ -32,7 +32,7 @@ async function serve(shard: Shard, request: ShardRequest): Promise<ShardResults[
     case 'hangup':
       return shard.hangup(request.callId, request.reason);
     case 'restart-ice':
-      return shard.restartIce(request.callId, request.fragment);
+      return shard.restartIce(request.callId, request.fragment, request.ifMatch);
     case 'stats':
       return shard.stats();
     case 'dump':

@@ -1,20 +1,19 @@
 import { randomFillSync, randomInt } from 'node:crypto';
-import type { Logger } from 'pino';
 import { loadAgent, type Agent } from '../agents/index.ts';
 import type { SessionConfig } from '../conversation/session-config.ts';
 import { openUdpSocket } from '../net/open-udp-socket.ts';
 import { TrunkBundler } from '../net/trunk-bundler.ts';
 import type { UdpSocket, UdpSocketHandler } from '../net/udp-socket.ts';
-import { createLogger } from '../observe/log.ts';
-import { CallError, type CallAnswer } from '../signaling/call-service.ts';
-import { DtlsCertificate, loadSrtpCiphers } from '../webrtc/index.ts';
+import { createLogger, type Logger } from '../observe/log.ts';
+import { CallError, type CallAnswer, type IceUpdate } from '../signaling/call-service.ts';
+import { DtlsCertificate, loadSrtpCiphers, type SrtpCiphers } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { CallIdKeys } from '../wire/call-id.ts';
 import type { Locator } from '../wire/locator.ts';
 import { RoutingKeys, type RoutingTokenFields } from '../wire/routing-token.ts';
 import { StunUsernameReader } from '../wire/stun-username.ts';
 import { TrunkCookies, TrunkReader, type TrunkError } from '../wire/trunk.ts';
-import { answerCall, restartCall } from './answer.ts';
+import { answerOffer, answerRestart } from './answer.ts';
 import { Call, type CallHost } from './call.ts';
 import { ClientPaths, type ClientPath } from './client-paths.ts';
 import { MediaClock } from './media-clock.ts';
@@ -38,10 +37,11 @@ const NONCES = 2 ** 24;
  * @throws when the port is in use or the agent does not load; the message says what to do.
  */
 export async function openShard(options: ShardOptions, onCallEnded: (callId: string) => void): Promise<Shard> {
-  const log = createLogger({ level: options.logLevel, name: `transceiver-${options.index}` });
+  const log = createLogger({ level: options.logLevel }).child({ shard: options.index });
   const [agent, certificate] = await Promise.all([loadAgent(options.agent), DtlsCertificate.generate()]);
-  log.debug({ srtp: loadSrtpCiphers().name }, 'SRTP ciphers chosen');
-  const shard = new Shard(options, agent, certificate, log, onCallEnded);
+  const srtp = loadSrtpCiphers();
+  if (srtp.fallbackReason) log.warn({ reason: srtp.fallbackReason }, 'SRTP uses node:crypto, which costs several times more');
+  const shard = new Shard(options, agent, certificate, srtp.ciphers, log, onCallEnded);
   await shard.open();
   return shard;
 }
@@ -52,6 +52,7 @@ export class Shard implements UdpSocketHandler, CallHost {
   readonly #options: ShardOptions;
   readonly #agent: Agent;
   readonly #certificate: DtlsCertificate;
+  readonly #ciphers: SrtpCiphers;
   readonly #onCallEnded: (callId: string) => void;
   readonly #routingKeys: RoutingKeys;
   readonly #callIdKeys: CallIdKeys;
@@ -78,6 +79,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     options: ShardOptions,
     agent: Agent,
     certificate: DtlsCertificate,
+    ciphers: SrtpCiphers,
     log: Logger,
     onCallEnded: (callId: string) => void,
   ) {
@@ -85,6 +87,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#options = options;
     this.#agent = agent;
     this.#certificate = certificate;
+    this.#ciphers = ciphers;
     this.#onCallEnded = onCallEnded;
     const previous = options.previousSecret ?? undefined;
     this.#routingKeys = new RoutingKeys(options.secret, previous);
@@ -119,23 +122,24 @@ export class Shard implements UdpSocketHandler, CallHost {
   createCall(offer: string, sessionConfig: SessionConfig): CallAnswer {
     const now = performance.now();
     const token = this.#freeToken();
-    const { session, sdp, etag } = answerCall({
+    const answerer = answerOffer({
       offer,
       ufrag: token.ufrag,
       certificate: this.#certificate,
-      ingress: this.#options.ingress,
+      candidates: this.#options.ingress,
+      ciphers: this.#ciphers,
       now,
     });
     const id = this.#callIdKeys.encodeCallId(token, randomFillSync);
     const log = this.log.child({ call: id.slice(0, 12) });
-    const call = new Call({ id, ufrag: token.ufrag, session, sessionConfig, agent: this.#agent, host: this, log, now });
+    const call = new Call({ id, ufrag: token.ufrag, answerer, sessionConfig, agent: this.#agent, host: this, log, now });
     this.#calls.set(id, call);
     this.#byUfrag.set(token.ufrag, call);
     this.#callsStarted++;
     call.drain(now);
     this.#clock.start();
     log.info({ agent: this.#agent.name }, 'call accepted');
-    return { id, answer: sdp, etag };
+    return { id, answer: answerer.answer, etag: call.etag };
   }
 
   /** False when there is no such call. */
@@ -145,22 +149,23 @@ export class Shard implements UdpSocketHandler, CallHost {
     return call !== undefined;
   }
 
-  /**
-   * Takes a trickle-ice fragment (RFC 8840). Null when it only adds candidates, which an ICE-lite server does not need.
-   * @throws {CallError}
-   */
-  restartIce(callId: string, fragment: string): string | null {
+  /** See `CallService.restartIce`. @throws {CallError} */
+  restartIce(callId: string, fragment: string, ifMatch: '*' | readonly string[]): IceUpdate {
     const call = this.#calls.get(callId);
     if (!call) throw new CallError(404, 'call_not_found', `There is no call ${callId}.`);
+    if (ifMatch !== '*' && !ifMatch.includes(call.etag)) {
+      throw new CallError(412, 'etag_mismatch', 'ICE was restarted meanwhile: none of the entity tags in If-Match is current.');
+    }
     const now = performance.now();
     const { ufrag } = this.#freeToken();
-    const restart = restartCall({ session: call.session, fragment, ufrag, ingress: this.#options.ingress, now });
-    if (!restart) return null;
-    // The old ufrag stays known: checks under it count until the first one under the new ufrag has come.
-    this.#byUfrag.set(ufrag, call);
-    call.ufrags.push(ufrag);
-    call.drain(now);
-    return restart.fragment;
+    const answer = answerRestart(call.answerer, fragment, ufrag, this.#options.ingress, now);
+    if (answer !== null) {
+      // The old ufrag stays known: checks under it count until the first one under the new ufrag has come.
+      this.#byUfrag.set(ufrag, call);
+      call.ufrags.push(ufrag);
+      call.drain(now);
+    }
+    return { fragment: answer, etag: call.etag };
   }
 
   stats(): ShardStats {
@@ -185,11 +190,7 @@ export class Shard implements UdpSocketHandler, CallHost {
   /** Ends all calls and closes the socket. */
   async close(reason: string): Promise<void> {
     const now = performance.now();
-    for (const call of this.#calls.values()) {
-      call.hangup(reason);
-      call.session.close(now);
-      call.drain(now);
-    }
+    for (const call of this.#calls.values()) call.close(reason, now);
     this.#bundler?.flush();
     this.#clock.stop();
     await this.#socket?.close();
@@ -267,7 +268,7 @@ export class Shard implements UdpSocketHandler, CallHost {
   #callOfUsername(data: Uint8Array): Call | undefined {
     const { ufragOffset, ufragLength } = this.#username;
     if (ufragOffset < 0) return undefined;
-    return this.#byUfrag.get(Buffer.from(data.buffer, data.byteOffset + ufragOffset, ufragLength).latin1Slice());
+    return this.#byUfrag.get(Buffer.from(data.buffer, data.byteOffset + ufragOffset, ufragLength).toString('latin1'));
   }
 
   #tick(now: number): void {

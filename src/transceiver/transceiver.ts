@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
-import { CallError, type CallAnswer, type CallRequest, type CallService } from '../signaling/call-service.ts';
+import type { LogLevel } from '../observe/log.ts';
+import { CallError, type CallAnswer, type CallRequest, type CallService, type IceUpdate } from '../signaling/call-service.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { CallIdKeys } from '../wire/call-id.ts';
 import type { ShardStats } from './protocol.ts';
@@ -22,7 +23,7 @@ export interface TransceiverOptions {
   readonly maxCalls?: number;
   /** Largest UDP payload on the trunk, bytes. Default 1,472. */
   readonly trunkMtu?: number;
-  readonly logLevel?: string;
+  readonly logLevel?: LogLevel;
 }
 
 /** A running transceiver: owns whole WebRTC sessions, spread over worker threads. */
@@ -114,10 +115,10 @@ class ShardedTransceiver implements Transceiver {
     return shard ? shard.request({ type: 'hangup', callId, reason }) : false;
   }
 
-  async restartIce(callId: string, fragment: string): Promise<string | null> {
+  async restartIce(callId: string, fragment: string, ifMatch: '*' | readonly string[]): Promise<IceUpdate> {
     const shard = this.#shardOf(callId);
     if (!shard) throw new CallError(404, 'call_not_found', `There is no call ${callId}.`);
-    return shard.request({ type: 'restart-ice', callId, fragment });
+    return shard.request({ type: 'restart-ice', callId, fragment, ifMatch });
   }
 
   async dump(callId: string): Promise<unknown> {

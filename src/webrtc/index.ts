@@ -21,6 +21,7 @@ export { RtpSession, type RtpSessionOptions, type RtpSessionStats } from './rtp/
 export { SdpError, type SdpErrorCode } from './sdp/error.ts';
 export { parseOffer, type Offer } from './sdp/offer.ts';
 export { createAnswer } from './sdp/answer.ts';
+export type { SrtpCiphers } from './srtp/ciphers.ts';
 export { loadSrtpCiphers } from './srtp/load-ciphers.ts';
 export { SrtpReceiver } from './srtp/srtp-receiver.ts';
 export { SrtpSender } from './srtp/srtp-sender.ts';

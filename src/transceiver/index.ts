@@ -1,0 +1,1 @@
+export { startTransceiver, type Transceiver, type TransceiverOptions } from './transceiver.ts';
