@@ -1,0 +1,34 @@
+import { RTO_ALPHA, RTO_BETA, RTO_INITIAL, RTO_MAX, RTO_MIN } from './protocol-parameters.ts';
+
+/** The retransmission time-out (RFC 9260, section 6.3.1), ms. */
+export class RetransmissionTimeout {
+  #srtt = -1;
+  #variation = 0;
+  #rto = RTO_INITIAL;
+
+  get value(): number {
+    return this.#rto;
+  }
+
+  /** Smoothed round-trip time, ms; null before the first measurement. */
+  get smoothedRoundTrip(): number | null {
+    return this.#srtt < 0 ? null : this.#srtt;
+  }
+
+  /** Takes one measured round trip; the caller leaves out what was retransmitted (Karn's rule). */
+  sample(roundTrip: number): void {
+    if (this.#srtt < 0) {
+      this.#srtt = roundTrip;
+      this.#variation = roundTrip / 2;
+    } else {
+      this.#variation += RTO_BETA * (Math.abs(this.#srtt - roundTrip) - this.#variation);
+      this.#srtt += RTO_ALPHA * (roundTrip - this.#srtt);
+    }
+    this.#rto = Math.min(RTO_MAX, Math.max(RTO_MIN, this.#srtt + 4 * this.#variation));
+  }
+
+  /** Doubles the time-out after an expiry (section 6.3.3, rule E2). */
+  backOff(): void {
+    this.#rto = Math.min(RTO_MAX, this.#rto * 2);
+  }
+}

@@ -1,0 +1,28 @@
+/** A deadline that counts how often it ran out in a row. It starts nothing: the owner compares `at` with the time. */
+export class Timer {
+  /** When it runs out, in the clock of `now`; Infinity while stopped. */
+  at = Infinity;
+  /** Expiries since `stop()`. */
+  expiries = 0;
+
+  get isRunning(): boolean {
+    return this.at !== Infinity;
+  }
+
+  start(at: number): void {
+    this.at = at;
+  }
+
+  stop(): void {
+    this.at = Infinity;
+    this.expiries = 0;
+  }
+
+  /** True, once, when the deadline has passed: it is stopped and the expiry counted. */
+  expire(now: number): boolean {
+    if (now < this.at) return false;
+    this.at = Infinity;
+    this.expiries += 1;
+    return true;
+  }
+}
