@@ -2,6 +2,7 @@ import type { SessionConfig } from '../conversation/session-config.ts';
 import type { LogLevel } from '../observe/log.ts';
 import type { CallAnswer, IceUpdate } from '../signaling/call-service.ts';
 import type { TransportAddress } from '../wire/address.ts';
+import type { MetricReading } from './shard-metrics.ts';
 
 /** What the main thread and its shards (worker threads) say to each other. Plain data: it crosses by structured clone. */
 
@@ -37,7 +38,7 @@ export interface ShardResults {
   'create-call': CallAnswer;
   hangup: boolean;
   'restart-ice': IceUpdate;
-  stats: ShardStats;
+  stats: MetricReading[];
   dump: unknown;
   close: null;
 }
@@ -62,10 +63,4 @@ export interface ShardError {
   readonly message: string;
   readonly param: string | null;
   readonly retryAfter: number | null;
-}
-
-/** Counters of one shard, for metrics. Keys are metric names without prefix, or `name{label="value"}`. */
-export interface ShardStats {
-  readonly calls: number;
-  readonly counters: Readonly<Record<string, number>>;
 }

@@ -6,7 +6,7 @@ import { TrunkBundler } from '../net/trunk-bundler.ts';
 import type { UdpSocket, UdpSocketHandler } from '../net/udp-socket.ts';
 import { createLogger, type Logger } from '../observe/log.ts';
 import { CallError, type CallAnswer, type IceUpdate } from '../signaling/call-service.ts';
-import { DtlsCertificate, loadSrtpCiphers, type SrtpCiphers } from '../webrtc/index.ts';
+import { DtlsCertificate, loadSrtpCiphers, type Answerer, type SrtpCiphers } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { CallIdKeys } from '../wire/call-id.ts';
 import type { Locator } from '../wire/locator.ts';
@@ -17,18 +17,8 @@ import { answerOffer, answerRestart } from './answer.ts';
 import { Call, type CallHost } from './call.ts';
 import { ClientPaths, type ClientPath } from './client-paths.ts';
 import { MediaClock } from './media-clock.ts';
-import type { ShardOptions, ShardStats } from './protocol.ts';
-
-/** Why a shard dropped what came over the trunk, before any session saw it. */
-export const SHARD_DROP_REASONS = [
-  'trunk-malformed',
-  'trunk-version',
-  'trunk-cookie',
-  'wrong-direction',
-  'unknown-client',
-  'unknown-call',
-] as const;
-export type ShardDropReason = (typeof SHARD_DROP_REASONS)[number];
+import type { ShardOptions } from './protocol.ts';
+import { ShardCounters, type MetricReading } from './shard-metrics.ts';
 
 const NONCES = 2 ** 24;
 
@@ -69,11 +59,7 @@ export class Shard implements UdpSocketHandler, CallHost {
   #socket: UdpSocket | null = null;
   #bundler: TrunkBundler | null = null;
   #locator: Locator | null = null;
-  #callsStarted = 0;
-  readonly #endReasons = new Map<string, number>();
-  readonly #drops: Record<ShardDropReason, number> = {
-    'trunk-malformed': 0, 'trunk-version': 0, 'trunk-cookie': 0, 'wrong-direction': 0, 'unknown-client': 0, 'unknown-call': 0,
-  };
+  readonly #counters = new ShardCounters();
 
   constructor(
     options: ShardOptions,
@@ -122,20 +108,13 @@ export class Shard implements UdpSocketHandler, CallHost {
   createCall(offer: string, sessionConfig: SessionConfig): CallAnswer {
     const now = performance.now();
     const token = this.#freeToken();
-    const answerer = answerOffer({
-      offer,
-      ufrag: token.ufrag,
-      certificate: this.#certificate,
-      candidates: this.#options.ingress,
-      ciphers: this.#ciphers,
-      now,
-    });
+    const answerer = this.#answer(offer, token.ufrag, now);
     const id = this.#callIdKeys.encodeCallId(token, randomFillSync);
     const log = this.log.child({ call: id.slice(0, 12) });
     const call = new Call({ id, ufrag: token.ufrag, answerer, sessionConfig, agent: this.#agent, host: this, log, now });
     this.#calls.set(id, call);
     this.#byUfrag.set(token.ufrag, call);
-    this.#callsStarted++;
+    this.#counters.callsStarted++;
     call.drain(now);
     this.#clock.start();
     log.info({ agent: this.#agent.name }, 'call accepted');
@@ -168,19 +147,12 @@ export class Shard implements UdpSocketHandler, CallHost {
     return { fragment: answer, etag: call.etag };
   }
 
-  stats(): ShardStats {
-    const counters: Record<string, number> = { calls_started_total: this.#callsStarted, clock_ticks_skipped_total: this.#clock.skipped };
-    for (const [reason, count] of this.#endReasons) counters[`calls_ended_total{reason="${reason}"}`] = count;
-    for (const reason of SHARD_DROP_REASONS) counters[`trunk_drops_total{reason="${reason}"}`] = this.#drops[reason];
-    const socket = this.#socket?.counters;
-    if (socket) {
-      counters['trunk_datagrams_received_total'] = socket.received;
-      counters['trunk_datagrams_sent_total'] = socket.sent;
-      counters['trunk_bytes_received_total'] = socket.receivedBytes;
-      counters['trunk_bytes_sent_total'] = socket.sentBytes;
-      counters['trunk_send_errors_total'] = socket.sendErrors;
-    }
-    return { calls: this.#calls.size, counters };
+  stats(): MetricReading[] {
+    return this.#counters.readings(this.#options.index, {
+      calls: this.#calls.size,
+      ticksSkipped: this.#clock.skipped,
+      socket: this.#socket!.counters,
+    });
   }
 
   dump(callId: string): object | null {
@@ -202,18 +174,18 @@ export class Shard implements UdpSocketHandler, CallHost {
     const reader = this.#reader;
     const error: TrunkError | null = reader.open(data);
     if (error) {
-      this.#drops[error]++;
+      this.#counters.drops[error]++;
       return;
     }
     if (reader.towardsClients) {
-      this.#drops['wrong-direction']++;
+      this.#counters.drops['wrong-direction']++;
       return;
     }
     const now = performance.now();
     this.#draining = true;
     while (reader.next()) this.#clientDatagram(data, reader, relay, now);
     this.#draining = false;
-    if (reader.malformed) this.#drops['trunk-malformed']++;
+    if (reader.malformed) this.#counters.drops['trunk-malformed']++;
   }
 
   batchEnd(): void {
@@ -238,7 +210,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#touched.delete(call);
     for (const ufrag of call.ufrags) this.#byUfrag.delete(ufrag);
     this.#paths.removeCall(call);
-    this.#endReasons.set(reason, (this.#endReasons.get(reason) ?? 0) + 1);
+    this.#counters.callEnded(reason);
     if (this.#calls.size === 0) this.#clock.stop();
     this.#onCallEnded(call.id);
   }
@@ -250,7 +222,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     const stun = this.#username.read(data, payloadOffset, payloadLength) === 'binding-request';
     const call = stun ? this.#callOfUsername(data) : known?.call;
     if (!call) {
-      this.#drops[stun ? 'unknown-call' : 'unknown-client']++;
+      this.#counters.drops[stun ? 'unknown-call' : 'unknown-client']++;
       return;
     }
     const path = known ?? newPath(data, reader, call, relay);
@@ -263,6 +235,16 @@ export class Shard implements UdpSocketHandler, CallHost {
       path.via = reader.hasVia ? this.#paths.via(data, reader.viaOffset) : null;
     }
     call.drain(now);
+  }
+
+  #answer(offer: string, ufrag: string, now: number): Answerer {
+    const { ingress: candidates } = this.#options;
+    try {
+      return answerOffer({ offer, ufrag, certificate: this.#certificate, candidates, ciphers: this.#ciphers, now });
+    } catch (error) {
+      this.#counters.offersRefused++;
+      throw error;
+    }
   }
 
   #callOfUsername(data: Uint8Array): Call | undefined {

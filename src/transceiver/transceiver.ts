@@ -3,7 +3,7 @@ import type { LogLevel } from '../observe/log.ts';
 import { CallError, type CallAnswer, type CallRequest, type CallService, type IceUpdate } from '../signaling/call-service.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { CallIdKeys } from '../wire/call-id.ts';
-import type { ShardStats } from './protocol.ts';
+import type { MetricReading } from './shard-metrics.ts';
 import { ShardThread } from './shard-thread.ts';
 
 export interface TransceiverOptions {
@@ -34,7 +34,8 @@ export interface Transceiver extends CallService {
   readonly calls: number;
   /** False while draining or closed: no new calls. */
   readonly ready: boolean;
-  stats(): Promise<ShardStats[]>;
+  /** Every shard's time series, one after the other. */
+  metrics(): Promise<MetricReading[]>;
   /** What is known of one call, for debugging; null when there is no such call. */
   dump(callId: string): Promise<unknown>;
   /** Takes no new calls and waits until the live ones have ended, at most `timeoutMs`. */
@@ -125,8 +126,9 @@ class ShardedTransceiver implements Transceiver {
     return this.#shardOf(callId)?.request({ type: 'dump', callId }) ?? null;
   }
 
-  stats(): Promise<ShardStats[]> {
-    return Promise.all(this.#shards.filter((shard) => shard.alive).map((shard) => shard.request({ type: 'stats' })));
+  async metrics(): Promise<MetricReading[]> {
+    const alive = this.#shards.filter((shard) => shard.alive);
+    return (await Promise.all(alive.map((shard) => shard.request({ type: 'stats' })))).flat();
   }
 
   async drain(timeoutMs: number): Promise<void> {

@@ -1,0 +1,67 @@
+import type { UdpSocketCounters } from '../net/udp-socket.ts';
+
+/** One time series' present value, as plain data that crosses from a shard's thread to the one that serves metrics. */
+export interface MetricReading {
+  /** `earshot_…`; ends in `_total` for what only grows. */
+  readonly name: string;
+  readonly help: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** Why a shard dropped what came over the trunk, before any session saw it; also the metric's label. */
+export const SHARD_DROP_REASONS = {
+  'trunk-malformed': 'no trunk datagram, or one whose entries do not add up',
+  'trunk-version': 'a trunk version other than 1',
+  'trunk-cookie': 'the sender does not know the secret of this deployment',
+  'wrong-direction': 'meant for a relay',
+  'unknown-client': 'no STUN, and from an address that belongs to no call',
+  'unknown-call': 'STUN for a call that is not, or no longer, here',
+} as const;
+export type ShardDropReason = keyof typeof SHARD_DROP_REASONS;
+
+/** What one shard counts. */
+export class ShardCounters {
+  callsStarted = 0;
+  offersRefused = 0;
+  readonly callsEnded = new Map<string, number>();
+  readonly drops: Record<ShardDropReason, number> = {
+    'trunk-malformed': 0,
+    'trunk-version': 0,
+    'trunk-cookie': 0,
+    'wrong-direction': 0,
+    'unknown-client': 0,
+    'unknown-call': 0,
+  };
+
+  callEnded(reason: string): void {
+    this.callsEnded.set(reason, (this.callsEnded.get(reason) ?? 0) + 1);
+  }
+
+  readings(shard: number, live: { calls: number; ticksSkipped: number; socket: UdpSocketCounters }): MetricReading[] {
+    const { socket } = live;
+    const one = (name: string, help: string, value: number, labels: Readonly<Record<string, string>> = {}): MetricReading => ({
+      name: `earshot_${name}`,
+      help,
+      labels,
+      value,
+    });
+    const trunk = 'Datagrams between this transceiver and relays.';
+    const bytes = 'Bytes of UDP payload between this transceiver and relays.';
+    return [
+      one('calls', 'Calls in progress, by shard (worker thread).', live.calls, { shard: String(shard) }),
+      one('calls_started_total', 'Calls accepted.', this.callsStarted),
+      one('offers_refused_total', 'Offers that could not be served.', this.offersRefused),
+      ...Array.from(this.callsEnded, ([reason, count]) => one('calls_ended_total', 'Calls ended, by reason.', count, { reason })),
+      ...Object.entries(this.drops).map(([reason, count]) =>
+        one('transceiver_dropped_total', 'Datagrams from relays that belong to no call, by reason.', count, { reason }),
+      ),
+      one('transceiver_trunk_datagrams_total', trunk, socket.received, { direction: 'in' }),
+      one('transceiver_trunk_datagrams_total', trunk, socket.sent, { direction: 'out' }),
+      one('transceiver_trunk_bytes_total', bytes, socket.receivedBytes, { direction: 'in' }),
+      one('transceiver_trunk_bytes_total', bytes, socket.sentBytes, { direction: 'out' }),
+      one('transceiver_send_errors_total', 'Datagrams to relays that the kernel refused.', socket.sendErrors),
+      one('media_clock_skipped_total', 'Media clock ticks skipped because the thread woke up too late.', live.ticksSkipped),
+    ];
+  }
+}
