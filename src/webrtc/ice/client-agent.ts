@@ -69,10 +69,11 @@ interface Transaction {
 
 /** Ta: milliseconds between any two checks while connecting (RFC 8445, section 14.2). */
 const PACING = 50;
-/** Milliseconds between the checks of one pair while connecting: doubled from the first to the second. */
+/** Milliseconds until an unanswered check is followed by another: doubled from the first to the last. */
 const FIRST_BACK_OFF = 100;
+const CONSENT_BACK_OFF = 500;
 const LAST_BACK_OFF = 1_600;
-/** Milliseconds between consent checks: even between these, so that many clients do not fall into step. */
+/** Milliseconds from an answer to the next check: even between these, so that many clients do not fall into step. */
 const MIN_CONSENT_INTERVAL = 2_500;
 const MAX_CONSENT_INTERVAL = 5_000;
 /** Checks that may still be answered; older ones are forgotten. */
@@ -87,7 +88,8 @@ const PRIORITY = ((110 << 24) | (0xffff << 8) | 0xff) >>> 0;
  *
  *     check each candidate, 50 ms apart, each again after 100, 200, 400 … 1,600 ms
  *       └─ first answer: selected, connected; the others rest
- *            └─ a check every 2.5 to 5 s: round-trip time and consent (RFC 7675)
+ *            └─ a check every 2.5 to 5 s: round-trip time and consent (RFC 7675);
+ *               unanswered, the next after 0.5, 1, 1.6, 1.6 … s
  *                 └─ 30 s without an answer: failed
  *
  * Deviations from RFC 8445, all fit for a peer with a public address:
@@ -96,7 +98,8 @@ const PRIORITY = ((110 << 24) | (0xffff << 8) | 0xff) >>> 0;
  * - The first repetition comes after 100 ms instead of 500, as browsers do it; each check is a transaction of its own,
  *   so that an answer always measures one round trip.
  * - The role never changes: a peer that controls as well gets 487, and our own 487 is fatal.
- * - Consent intervals are shorter than the 5 s of RFC 7675, to measure more often and to find a new path sooner.
+ * - Consent checks are closer than the 5 s of RFC 7675, to measure more often, and closer still when one is lost, so
+ *   that a lossy path does not pass for a dead one.
  */
 export class IceClientAgent {
   readonly counters: Record<IceClientDrop, number> = {
@@ -248,14 +251,15 @@ export class IceClientAgent {
     }
     this.#measure(now - transaction.sentAt);
     this.#lastAnswerAt = now;
-    if (!this.#chosen) this.#choose(transaction.pair, now);
-    if (transaction.pair === this.#chosen) this.#failAt = now + this.#consentTimeout;
+    this.#chosen ??= transaction.pair;
+    if (transaction.pair === this.#chosen) this.#renewConsent(this.#chosen, now);
     return true;
   }
 
-  #choose(pair: Pair, now: number): void {
-    this.#chosen = pair;
+  #renewConsent(pair: Pair, now: number): void {
+    this.#failAt = now + this.#consentTimeout;
     pair.nextCheckAt = now + this.#consentInterval();
+    pair.backOff = CONSENT_BACK_OFF;
     if (!this.accepts(pair.remote)) this.#outbox.select(pair.remote);
     this.#outbox.enter('connected');
   }
@@ -270,12 +274,8 @@ export class IceClientAgent {
     const pair = this.#chosen ?? this.#earliest();
     this.#check(pair, now);
     this.#nextSlot = now + PACING;
-    if (this.#chosen) {
-      pair.nextCheckAt = now + this.#consentInterval();
-    } else {
-      pair.nextCheckAt = now + pair.backOff;
-      pair.backOff = Math.min(pair.backOff * 2, LAST_BACK_OFF);
-    }
+    pair.nextCheckAt = now + pair.backOff;
+    pair.backOff = Math.min(pair.backOff * 2, LAST_BACK_OFF);
   }
 
   #nextCheckAt(): number {

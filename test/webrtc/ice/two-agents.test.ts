@@ -85,14 +85,14 @@ test('a trickled candidate is checked, a repeated one is not', () => {
   assert.equal(client.dump().remoteCandidates.length, 1);
 });
 
-test('consent checks are 2.5 to 5 s apart and differ between clients', () => {
+test('a consent check follows 2.5 to 5 s after an answer, at other times for other clients', () => {
   const gaps = [6, 7].map((seed) => {
     const { network } = pair(seed);
     network.run(120_000);
     const times = network.sent.filter(({ from }) => from.port === 1000).map(({ at }) => at).slice(1);
     const between = times.slice(1).map((at, i) => at - times[i]);
     assert.ok(between.length > 20);
-    assert.ok(between.every((gap) => gap >= 2_500 && gap <= 5_000), `seed ${seed}: ${between.join()}`);
+    assert.ok(between.every((gap) => gap >= 2_520 && gap <= 5_020), `seed ${seed}: ${between.join()}`);
     return between.join();
   });
   assert.notEqual(gaps[0], gaps[1]);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { formatAddress, parseAddress } from '../../../src/wire/address.ts';
 import { BINDING, StunAttribute, type StunClass } from '../../../src/webrtc/stun/attributes.ts';
 import { crc32 } from '../../../src/webrtc/stun/checksums.ts';
