@@ -12,7 +12,8 @@ export class EarlyRecords {
   /** Keeps a copy; false when there is no room. */
   keep(record: Uint8Array): boolean {
     if (this.#records.length >= maxRecords || this.#bytes + record.length > maxBytes) return false;
-    this.#records.push(record.slice());
+    // Not slice(): that of a Buffer shares memory, and a socket hands out Buffers.
+    this.#records.push(new Uint8Array(record));
     this.#bytes += record.length;
     return true;
   }

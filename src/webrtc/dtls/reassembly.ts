@@ -85,7 +85,8 @@ export class Reassembly {
         continue;
       }
       const gapEnd = next ? Math.min(end, next.offset) : end;
-      parts.splice(index, 0, { offset: at, bytes: part.slice(at - offset, gapEnd - offset) });
+      // Not slice(): that of a Buffer shares memory, and a socket hands out Buffers.
+      parts.splice(index, 0, { offset: at, bytes: new Uint8Array(part.subarray(at - offset, gapEnd - offset)) });
       message.received += gapEnd - at;
       this.#bytes += gapEnd - at;
       this.#fragments++;

@@ -15,6 +15,8 @@ import { DtlsEndpoint } from '../../../src/webrtc/dtls/index.ts';
 import type { DtlsConnected, DtlsEndpointOptions, DtlsOutput } from '../../../src/webrtc/dtls/index.ts';
 import { fingerprintOf } from '../../../src/webrtc/dtls/fingerprint.ts';
 import type { SrtpKeyingMaterial } from '../../../src/webrtc/srtp-profile.ts';
+import type { HandshakeFragment } from '../../../src/webrtc/dtls/handshake-fragment.ts';
+import { dissect } from './datagrams.ts';
 import { serverCertificate as ownCertificate } from './pair.ts';
 
 const run = promisify(execFile);
@@ -48,15 +50,25 @@ describe('against OpenSSL', { timeout: 60_000 }, () => {
     identities.set(name, { cert, key, der: new X509Certificate(await readFile(cert)).raw });
   }
 
-  const asServer: { name: string; identity: string; arguments: string[]; suite: string }[] = [
-    { name: 'X25519', identity: 'p256', arguments: ['-groups', 'X25519:P-256'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256' },
-    { name: 'P-256', identity: 'p256', arguments: ['-groups', 'P-256'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256' },
-    { name: 'an RSA client certificate', identity: 'rsa', arguments: [], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256' },
-    { name: 'RSA signatures of PKCS #1 1.5', identity: 'rsa', arguments: ['-sigalgs', 'RSA+SHA512:ECDSA+SHA256'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256' },
-    { name: 'a P-384 client certificate', identity: 'p384', arguments: [], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256' },
-    { name: 'AES-256-GCM', identity: 'p256', arguments: ['-cipher', 'ECDHE-ECDSA-AES256-GCM-SHA384'], suite: 'ECDHE_ECDSA_WITH_AES_256_GCM_SHA384' },
-    { name: 'fragments for a small MTU', identity: 'rsa', arguments: ['-mtu', '256'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256' },
-    { name: 'no extended master secret', identity: 'p256', arguments: ['config:-extended_master_secret'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256' },
+  interface Row {
+    readonly name: string;
+    readonly identity: string;
+    readonly arguments: string[];
+    readonly suite: string;
+    /** That the row exercises what its name says. */
+    readonly proof: (seen: readonly HandshakeFragment[], child: Openssl) => void | Promise<unknown>;
+  }
+
+  const asServer: Row[] = [
+    { name: 'X25519', identity: 'p256', arguments: ['-groups', 'X25519:P-256'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', proof: clientKeyOf(32) },
+    { name: 'P-256', identity: 'p256', arguments: ['-groups', 'P-256'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', proof: clientKeyOf(65) },
+    { name: 'an RSA client certificate', identity: 'rsa', arguments: [], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', proof: signatureScheme(0x0804) },
+    { name: 'RSA signatures of PKCS #1 1.5', identity: 'rsa', arguments: ['-sigalgs', 'RSA+SHA512:ECDSA+SHA256'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', proof: signatureScheme(0x0601) },
+    // In DTLS 1.2 ecdsa_secp256r1_sha256 names the hash alone, not the curve.
+    { name: 'a P-384 client certificate', identity: 'p384', arguments: [], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', proof: signatureScheme(0x0403) },
+    { name: 'AES-256-GCM', identity: 'p256', arguments: ['-cipher', 'ECDHE-ECDSA-AES256-GCM-SHA384'], suite: 'ECDHE_ECDSA_WITH_AES_256_GCM_SHA384', proof: prints(/AES256-GCM/) },
+    { name: 'fragments for a small MTU', identity: 'rsa', arguments: ['-mtu', '256'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', proof: fragments },
+    { name: 'no extended master secret', identity: 'p256', arguments: ['config:-extended_master_secret'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', proof: prints(/Extended master secret: no/) },
   ];
   for (const row of asServer) {
     test(`as server: keys, data and close agree with s_client: ${row.name}`, async () => {
@@ -69,17 +81,18 @@ describe('against OpenSSL', { timeout: 60_000 }, () => {
       );
       try {
         await compareSession(pump, child, row.suite, identity, 'server');
+        await row.proof(pump.seen, child);
       } finally {
         await stop(child.process, pump);
       }
     });
   }
 
-  const asClient: { name: string; identity: string; arguments: string[]; suite: string }[] = [
-    { name: 'X25519 and HelloVerifyRequest', identity: 'p256', arguments: ['-groups', 'X25519:P-256'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256' },
-    { name: 'P-256', identity: 'p256', arguments: ['-groups', 'P-256'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256' },
-    { name: 'an RSA server certificate', identity: 'rsa', arguments: ['-cipher', 'ECDHE-RSA-AES256-GCM-SHA384'], suite: 'ECDHE_RSA_WITH_AES_256_GCM_SHA384' },
-    { name: 'fragments for a small MTU', identity: 'rsa', arguments: ['-mtu', '256'], suite: 'ECDHE_RSA_WITH_AES_128_GCM_SHA256' },
+  const asClient: Row[] = [
+    { name: 'X25519 and HelloVerifyRequest', identity: 'p256', arguments: ['-groups', 'X25519:P-256'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', proof: (seen) => assert.ok(seen.some((fragment) => fragment.type === 3)) },
+    { name: 'P-256', identity: 'p256', arguments: ['-groups', 'P-256'], suite: 'ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', proof: serverKeyOf(65) },
+    { name: 'an RSA server certificate', identity: 'rsa', arguments: ['-cipher', 'ECDHE-RSA-AES256-GCM-SHA384'], suite: 'ECDHE_RSA_WITH_AES_256_GCM_SHA384', proof: prints(/AES256-GCM/) },
+    { name: 'fragments for a small MTU', identity: 'rsa', arguments: ['-mtu', '256'], suite: 'ECDHE_RSA_WITH_AES_128_GCM_SHA256', proof: fragments },
   ];
   for (const row of asClient) {
     test(`as client: keys, data and close agree with s_server: ${row.name}`, async () => {
@@ -93,6 +106,7 @@ describe('against OpenSSL', { timeout: 60_000 }, () => {
       const pump = await Pump.start({ role: 'client', remoteFingerprints: [fingerprintOf(identity.der, 'sha-256')], mtu: 300 }, port);
       try {
         await compareSession(pump, child, row.suite, identity, 'client');
+        await row.proof(pump.seen, child);
       } finally {
         await stop(child.process, pump);
       }
@@ -170,6 +184,30 @@ async function compareSession(pump: Pump, child: Openssl, suite: string, identit
   }
 }
 
+/** Length of the client's public key: its group. */
+function clientKeyOf(length: number) {
+  return (seen: readonly HandshakeFragment[]): void => assert.equal(seen.find((fragment) => fragment.type === 16)!.part[0], length);
+}
+
+function serverKeyOf(length: number) {
+  return (seen: readonly HandshakeFragment[]): void => assert.equal(seen.find((fragment) => fragment.type === 12)!.part[3], length);
+}
+
+function signatureScheme(id: number) {
+  return (seen: readonly HandshakeFragment[]): void => {
+    const verify = seen.find((fragment) => fragment.type === 15 && fragment.offset === 0)!;
+    assert.equal((verify.part[0] << 8) | verify.part[1], id);
+  };
+}
+
+function prints(pattern: RegExp) {
+  return (_: readonly HandshakeFragment[], child: Openssl): Promise<unknown> => child.output(pattern);
+}
+
+function fragments(seen: readonly HandshakeFragment[]): void {
+  assert.ok(seen.some((fragment) => fragment.part.length < fragment.length));
+}
+
 /** The exporter's block, put together again from the keys and salts of both sides. */
 function joined(connected: DtlsConnected, role: 'server' | 'client'): string {
   const srtp: SrtpKeyingMaterial = connected.srtp!;
@@ -237,6 +275,8 @@ class Pump {
   #timer: NodeJS.Timeout | undefined;
   #wake: () => void = () => {};
   received = '';
+  /** Handshake fragments that came in clear text. */
+  readonly seen: HandshakeFragment[] = [];
 
   static async start(options: Pick<DtlsEndpointOptions, 'role' | 'remoteFingerprints' | 'mtu'>, peerPort?: number): Promise<Pump> {
     const socket = createSocket('udp4').bind(0, '127.0.0.1');
@@ -256,6 +296,7 @@ class Pump {
     });
     socket.on('message', (data, from) => {
       this.#peer = from;
+      this.seen.push(...dissect(data).flatMap((record) => record.fragments));
       this.endpoint.handleDatagram(data, performance.now());
       this.#drain();
     });

@@ -101,8 +101,8 @@ export class Pair {
   }
 
   deliver(to: Side, data: Uint8Array): boolean {
-    // A receiver may overwrite its memory after the call: so does this one.
-    const memory = data.slice();
+    // A Buffer, as sockets give them, whose memory is overwritten after the call.
+    const memory = Buffer.from(data);
     const accepted = this[to].handleDatagram(memory, this.now);
     memory.fill(0xee);
     this.accepted[to].push(accepted);

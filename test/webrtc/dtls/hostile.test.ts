@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { contentType } from '../../../src/webrtc/dtls/registry.ts';
+import { clearMessage, clearRecord, dissect } from './datagrams.ts';
+import { Pair, seededRandom } from './pair.ts';
+import type { Side } from './pair.ts';
+
+const other = (side: Side): Side => (side === 'client' ? 'server' : 'client');
+
+describe('replay', () => {
+  test('of every datagram of a call changes nothing and gives false', () => {
+    const pair = new Pair().run();
+    for (let i = 0; i < 20; i++) pair.client.send(Buffer.from(`message ${i}`), pair.now);
+    pair.settle();
+    assert.equal(pair.received('server').length, 20);
+    const sent = [...pair.sent];
+    for (const { from, data } of sent) assert.equal(pair.deliver(other(from), data), false);
+    pair.settle();
+    assert.equal(pair.received('server').length, 20);
+    assert.equal(pair.sent.length, sent.length);
+    // Records: the hello, five of the flight with the Finished, and the data.
+    assert.equal(pair.server.counters.dropped.replayed, 1 + 5 + 20);
+  });
+
+  test('of a datagram that the window has left behind is dropped as too old', () => {
+    const pair = new Pair().run();
+    pair.client.send(Buffer.from('old'), pair.now);
+    pair.settle();
+    const old = pair.sent.at(-1)!.data;
+    for (let i = 0; i < 300; i++) pair.client.send(Buffer.from('newer'), pair.now);
+    pair.settle();
+    assert.equal(pair.deliver('server', old), false);
+    assert.equal(pair.server.counters.dropped['too-old'], 1);
+    assert.equal(pair.received('server').filter((text) => text === 'old').length, 1);
+  });
+
+  test('protection is not moved by a forged record with a high sequence number', () => {
+    const pair = new Pair().run();
+    pair.client.send(Buffer.from('genuine'), pair.now);
+    pair.tap = (data) => {
+      const forged = data.slice();
+      forged.fill(0xff, 5, 11);
+      return [forged, data];
+    };
+    pair.settle();
+    assert.equal(pair.server.counters.dropped.unauthentic, 1);
+    assert.deepEqual(pair.received('server'), ['genuine']);
+  });
+});
+
+describe('injection', () => {
+  test('of malformed datagrams at every step neither ends nor hinders the handshake', () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const random = seededRandom(seed);
+      const pair = new Pair(seed, {}, { mtu: 256 }, { mtu: 256 });
+      pair.tap = (data) => [...mutations(data, random), data];
+      pair.run();
+      assert.ok(pair.connected, `seed ${seed}: ${JSON.stringify([pair.client.dump(), pair.server.dump()])}`);
+    }
+  });
+
+  /** Forgeries that are recognisable as such: cut short, of another epoch, with broken lengths, or noise. */
+  function mutations(data: Uint8Array, random: () => number): Uint8Array[] {
+    const cut = data.slice(0, Math.floor(random() * data.length));
+    const noise = data.slice(0, 13 + Math.floor(random() * 40));
+    for (let i = 13; i < noise.length; i++) noise[i] = random() * 256;
+    const sequenced = (record: Uint8Array): Uint8Array => {
+      if (record.length > 10) record.set([0xf0, random() * 256, random() * 256], 8);
+      return record;
+    };
+    const epoch = data.slice();
+    epoch[4] = 7;
+    const fragment = data.slice();
+    fragment[22] = 0xff;
+    const version = data.slice();
+    version[1] = 3;
+    return [cut, noise, epoch, fragment, version].map(sequenced);
+  }
+
+  test('of a message whose body is junk is dropped, and the genuine one is still taken', () => {
+    for (const type of [1, 2, 3, 11, 12, 13, 14, 15, 16]) {
+      for (const victim of ['client', 'server'] as const) {
+        const pair = new Pair(type);
+        let sequence = 0xff00;
+        pair.tap = (data, from) => {
+          if (from === victim) return [data];
+          const next = dissect(data)[0].fragments[0]?.sequence ?? 0;
+          return [clearMessage({ type, sequence: next, body: Uint8Array.of(1, 2, 3) }, sequence++), data];
+        };
+        pair.run();
+        assert.ok(pair.connected, `type ${type} to the ${victim}`);
+        const { dropped } = pair[victim].counters;
+        assert.ok(dropped['malformed-message'] + dropped['unexpected-message'] > 0, `type ${type} to the ${victim}`);
+      }
+    }
+  });
+
+  test('of a Finished in clear text is dropped', () => {
+    const pair = new Pair();
+    pair.tap = (data, from) => [clearMessage({ type: 20, sequence: from === 'client' ? 4 : 5, body: new Uint8Array(12) }, 900 + pair.sent.length), data];
+    pair.run();
+    assert.ok(pair.connected);
+    assert.ok(pair.client.counters.dropped['wrong-epoch'] > 0);
+    assert.ok(pair.server.counters.dropped['wrong-epoch'] > 0);
+  });
+
+  test('of records of the coming epoch is bounded and does not keep the genuine ones out for good', () => {
+    const pair = new Pair();
+    for (let sequence = 0; sequence < 100; sequence++) {
+      pair.deliver('server', clearRecord(contentType.handshake, new Uint8Array(100), sequence, 1));
+    }
+    assert.equal(pair.server.counters.dropped['early-buffer-full'], 84);
+    pair.run();
+    assert.ok(pair.connected);
+  });
+
+  test('of clear text after the handshake is dropped, a fresh ClientHello counted apart', () => {
+    const pair = new Pair().run();
+    const hello = new Pair(77).settle().sent[0].data;
+    hello[10] = 200;
+    const before = pair.sent.length;
+    assert.equal(pair.deliver('server', hello), false);
+    assert.equal(pair.server.counters.dropped['client-hello-after-handshake'], 1);
+    const forgeries = [
+      clearRecord(contentType.alert, Uint8Array.of(2, 40), 201),
+      clearRecord(contentType.alert, Uint8Array.of(1, 0), 202),
+      clearRecord(contentType.applicationData, Buffer.from('injected'), 203),
+      clearRecord(contentType.changeCipherSpec, Uint8Array.of(1), 204),
+      clearMessage({ type: 11, sequence: 1, body: new Uint8Array(3) }, 205),
+    ];
+    for (const forgery of forgeries) assert.equal(pair.deliver('server', forgery), false);
+    pair.settle();
+    assert.equal(pair.server.counters.dropped['plaintext-after-handshake'], forgeries.length);
+    assert.ok(pair.connected);
+    assert.deepEqual(pair.received('server'), []);
+    assert.equal(pair.sent.length, before);
+  });
+
+  test('of application data in clear text during the handshake is dropped', () => {
+    const pair = new Pair();
+    pair.tap = (data) => [clearRecord(contentType.applicationData, Buffer.from('injected'), 500 + pair.sent.length), data];
+    pair.run();
+    assert.ok(pair.connected);
+    assert.ok(pair.server.counters.dropped['unprotected-application-data'] > 0);
+    assert.deepEqual(pair.received('server'), []);
+  });
+
+  test('of a changed ciphertext is dropped wherever the change is', () => {
+    const pair = new Pair().run();
+    pair.client.send(Buffer.from('payload'), pair.now);
+    pair.tap = (data) => {
+      const forged = Array.from(data, (_, i) => {
+        const copy = data.slice();
+        copy[i] ^= 1;
+        return copy;
+      });
+      return [...forged, data];
+    };
+    pair.settle();
+    assert.deepEqual(pair.received('server'), ['payload']);
+    assert.equal(pair.accepted.server.filter(Boolean).length, 2 + 1);
+  });
+});
+
+describe('alerts', () => {
+  test('that are truncated, too long or of no level are dropped, in clear text and protected', () => {
+    for (const body of [[], [2], [2, 40, 0], [0, 0], [3, 40]]) {
+      const pair = new Pair();
+      pair.settle();
+      const clear = new Pair();
+      clear.tap = (data, from) => (from === 'client' ? [data] : [clearRecord(contentType.alert, Uint8Array.from(body), 600), data]);
+      clear.run();
+      assert.ok(clear.connected);
+      assert.equal(clear.client.counters.dropped['malformed-alert'], 1);
+    }
+  });
+
+  test('in clear text are believed while the peer may have no keys: the call fails at once, not after 30 s', () => {
+    const pair = new Pair();
+    pair.tap = (data, from) => (from === 'server' ? [clearRecord(contentType.alert, Uint8Array.of(2, 71), 0)] : [data]);
+    pair.run(() => pair.client.state === 'closed');
+    assert.deepEqual(pair.outputs.client, [{ type: 'closed', reason: 'peer-alert', alert: 'insufficient_security' }]);
+    assert.equal(pair.now, 20);
+  });
+
+  test('in clear text are not believed before anything was sent', () => {
+    const pair = new Pair();
+    pair.deliver('server', clearRecord(contentType.alert, Uint8Array.of(2, 40), 90));
+    assert.equal(pair.server.counters.dropped['unauthenticated-alert'], 1);
+    assert.ok(pair.run().connected);
+  });
+
+  test('that only warn do not end anything', () => {
+    const pair = new Pair();
+    pair.tap = (data, from) => (from === 'server' ? [clearRecord(contentType.alert, Uint8Array.of(1, 112), 700), data] : [data]);
+    assert.ok(pair.run().connected);
+  });
+
+  test('with a number that nobody knows are shown as unknown', () => {
+    const pair = new Pair();
+    pair.tap = (data, from) => (from === 'server' ? [clearRecord(contentType.alert, Uint8Array.of(2, 255), 0)] : [data]);
+    pair.run(() => pair.client.state === 'closed');
+    assert.equal(pair.find('client', 'closed')!.alert, 'unknown');
+  });
+});
+
+test('a Finished over another handshake ends it with decrypt_error', () => {
+  // The server's ServerHelloDone is the one message whose change is seen by nothing but Finished: it is dropped and
+  // replaced by the same message, while the certificate request in front of it loses a scheme.
+  const pair = new Pair();
+  pair.tap = (data, from) => {
+    const changed = data.slice();
+    const request = dissect(data).find((record) => record.fragments[0]?.type === 13);
+    if (from === 'server' && request) changed[request.header.start + 12 + 1] ^= 1;
+    return [changed];
+  };
+  pair.run(() => false, 1_000);
+  assert.deepEqual(pair.outputs.server, [{ type: 'closed', reason: 'bad-signature', alert: 'decrypt_error' }]);
+});
