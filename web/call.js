@@ -139,6 +139,11 @@ export class Call extends EventTarget {
     this.#connectTimer = setTimeout(() => this.#end(notConnected()), CONNECT_LIMIT);
     this.#reach('answer');
     await connection.setRemoteDescription({ type: 'answer', sdp: answer });
+    // Tells the end of DTLS at once; the connection's own state comes later, often after the data channel has opened.
+    const dtls = connection.sctp?.transport;
+    dtls?.addEventListener('statechange', () => {
+      if (dtls.state === 'connected') this.#reach('dtls');
+    });
   }
 
   async #openMicrophone() {

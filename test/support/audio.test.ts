@@ -58,8 +58,8 @@ test('what was sent is found in a late, quieter and noisy copy, at the right lag
 test('another voice, silence and noise do not pass for what was sent', () => {
   const sent = babble(1.5, 4);
   for (const other of [babble(3, 5), silence(3), noise(3, 0.2, 6), tone(300, 3)]) {
-    const { peak } = similarity(sent, other);
-    assert.ok(peak < 0.65, `peak ${peak}`);
+    const { found } = similarity(sent, other);
+    assert.ok(found < 0.25, `found ${found}`);
     assert.ok(correlate(sent, other).peak < 0.4);
   }
 });
@@ -68,8 +68,8 @@ test('a copy that a receiver has stretched in the middle still passes piecewise'
   const sent = babble(2, 7);
   const stretched = concat(slice(sent, 0, 0.8), slice(sent, 0.78, 1.4), slice(sent, 1.38));
   const match = similarity(sent, concat(silence(0.2), stretched, silence(0.2)));
-  assert.ok(match.peak > 0.9, `peak ${match.peak}`);
-  close(match.lag, 0.22, 0.025);
+  assert.ok(match.found > 0.9, `found ${match.found}`);
+  close(match.lag, 0.2, 0.025);
 });
 
 test('something shorter than the reference gives no match instead of nonsense', () => {

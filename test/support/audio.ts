@@ -19,9 +19,18 @@ export interface Match {
   readonly lag: number;
 }
 
+export interface Similarity {
+  /** Share of the reference's pieces that were found in their place, 0 to 1. */
+  readonly found: number;
+  /** Seconds by which the reference is found late in what was heard, the median of its pieces. */
+  readonly lag: number;
+}
+
 const DEFAULT_RATE = 48_000;
 /** Correlation runs at this rate: enough for speech, and cheap. */
 const COMPARE_RATE = 8_000;
+const PIECE_SECONDS = 0.1;
+const SAME_PLACE_SECONDS = 0.25;
 
 /**
  * Reads a 16-bit PCM WAV file; several channels are mixed to one.
@@ -212,13 +221,14 @@ export function correlate(reference: Sound, heard: Sound): Match {
 
 /**
  * Is what was heard what was said? Real receivers stretch and shrink sound a little to fit their buffer, so one
- * correlation over everything would fail on good audio. Instead each active piece of the reference (`window` seconds)
- * is searched for by itself; the result is the median piece.
+ * correlation over everything fails on good audio. Instead each active tenth of a second of the reference is searched
+ * for by itself. `found` is the share of them that were found where the others were too (within a quarter of a second):
+ * near 1 for the same words, near 0 for other words, even of the same voice.
  */
-export function similarity(reference: Sound, heard: Sound, window = 0.25): Match {
+export function similarity(reference: Sound, heard: Sound): Similarity {
   const ref = resample(reference, COMPARE_RATE).samples;
   const got = resample(heard, COMPARE_RATE).samples;
-  const size = Math.round(window * COMPARE_RATE);
+  const size = PIECE_SECONDS * COMPARE_RATE;
   const matches: Match[] = [];
   for (let at = 0; at + size <= ref.length; at += size) {
     const piece = ref.subarray(at, at + size);
@@ -227,8 +237,9 @@ export function similarity(reference: Sound, heard: Sound, window = 0.25): Match
     matches.push({ peak: match.peak, lag: match.lag - at / COMPARE_RATE });
   }
   if (matches.length === 0) throw new Error('the reference is silent');
-  const middle = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
-  return { peak: middle(matches.map((match) => match.peak)), lag: middle(matches.map((match) => match.lag)) };
+  const lag = matches.map((match) => match.lag).sort((a, b) => a - b)[Math.floor(matches.length / 2)];
+  const found = matches.filter((match) => match.peak > 0.6 && Math.abs(match.lag - lag) < SAME_PLACE_SECONDS);
+  return { found: found.length / matches.length, lag };
 }
 
 /** Mulberry32: uniform numbers from 0 to 1, the same for the same seed. */

@@ -19,20 +19,21 @@ const CALLER_PAGE = `<!doctype html><title>caller</title><link rel="icon" href="
 
 test('a browser is heard and recorded, and every UDP destination of it is known', { timeout: 40_000 }, async () => {
   await using server = await ReferenceServer.start({ pages: { '/': CALLER_PAGE } });
-  const words = babble(3, 31);
+  const words = babble(4, 31);
   await using chromium = await Chromium.launch({ microphone: words });
   const { page, watch } = await chromium.open(`${server.url}/`);
-  const heard = await heardAtLeast(page, 2);
+  const heard = await heardAtLeast(page, 3);
   const sent = await recording(page, 'sent');
   assert.deepEqual(watch.problems, []);
 
-  const match = similarity(sent, heard);
-  assert.ok(match.peak > 0.7, `peak ${match.peak}`);
-  assert.ok(similarity(slice(words, 0, 1.5), sent).peak > 0.9, 'the microphone did not deliver the file');
-  const delay = match.lag + heard.startedAt - sent.startedAt;
+  // Past the first moments, in which the browser stretches sound to fill its jitter buffer.
+  const match = similarity(slice(sent, 0.8, 2.8), heard);
+  assert.ok(match.found > 0.7, `found ${match.found}`);
+  assert.ok(similarity(slice(words, 0, 1.5), sent).found > 0.9, 'the microphone did not deliver the file');
+  const delay = match.lag - 0.8 + heard.startedAt - sent.startedAt;
   assert.ok(delay > 0 && delay < 1, `heard ${delay} s after it was sent`);
-  const stranger: Sound = babble(3, 32);
-  assert.ok(similarity(stranger, heard).peak < 0.5, 'any sound would have done');
+  const stranger: Sound = babble(2, 32);
+  assert.ok(similarity(stranger, heard).found < 0.25, 'any sound would have done');
 
   const answer = await server.calls[0].answer;
   const candidates = [...answer.matchAll(/^a=candidate:\S+ 1 UDP \d+ (\S+) (\d+)/gm)].map((m) => `${m[1]}:${m[2]}`);
