@@ -1,0 +1,174 @@
+import { randomFillSync } from 'node:crypto';
+import { openUdpSocket } from '../../src/net/open-udp-socket.ts';
+import type { UdpSocket, UdpSocketHandler } from '../../src/net/udp-socket.ts';
+import { DtlsCertificate, loadSrtpCiphers, Offerer, type Session } from '../../src/webrtc/index.ts';
+import { parseAddress, type TransportAddress } from '../../src/wire/address.ts';
+import { readStamp, STAMPED_FRAME_BYTES, writeStamp } from './stamp.ts';
+
+/** What a flow of stamped frames measured. */
+export interface FlowFigures {
+  sent: number;
+  received: number;
+  /** Round trips in ms, in order of arrival. */
+  readonly roundTrips: number[];
+}
+
+/** Something that sends one stamped frame per tick and gets it back. */
+export interface Flow {
+  readonly figures: FlowFigures;
+  /** Round trips and counts are kept only while true. */
+  measuring: boolean;
+  sendFrame(now: number): void;
+  /** Timers that are due. */
+  tick(now: number): void;
+  close(): Promise<void>;
+}
+
+const ciphers = loadSrtpCiphers().ciphers;
+let certificate: Promise<DtlsCertificate> | null = null;
+
+/** One echo call of Earshot's own client core over its own UDP socket. */
+export class Caller implements Flow, UdpSocketHandler {
+  readonly figures: FlowFigures = { sent: 0, received: 0, roundTrips: [] };
+  measuring = false;
+  /** From the POST of the offer to keys in place, ms. */
+  setupMs = Number.NaN;
+  readonly #frame = new Uint8Array(STAMPED_FRAME_BYTES);
+  readonly #session: Session;
+  readonly #placedAt: number;
+  readonly connected: Promise<void>;
+  #socket: UdpSocket | null = null;
+  #resolveConnected: () => void = () => {};
+  #rejectConnected: (error: Error) => void = () => {};
+  #mediaTime = 0;
+  #deadline = 0;
+
+  private constructor(session: Session, placedAt: number) {
+    this.#session = session;
+    this.#placedAt = placedAt;
+    this.connected = new Promise((resolve, reject) => {
+      this.#resolveConnected = resolve;
+      this.#rejectConnected = reject;
+    });
+  }
+
+  /** Posts an offer to `url` (`…/v1/realtime/calls`) and starts to connect. */
+  static async place(url: string): Promise<Caller> {
+    certificate ??= DtlsCertificate.generate();
+    const offerer = new Offerer({
+      certificate: await certificate,
+      audio: true,
+      data: false,
+      ciphers,
+      random: randomFillSync,
+      ntpEpochOffset: performance.timeOrigin,
+    });
+    const placedAt = performance.now();
+    const response = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: offerer.offer });
+    const answer = await response.text();
+    if (!response.ok) throw new Error(`the server answered ${response.status}: ${answer}`);
+    const caller = new Caller(offerer.accept(answer, performance.now()), placedAt);
+    caller.#socket = await openUdpSocket({ address: parseAddress('127.0.0.1:0'), handler: caller });
+    caller.#drain();
+    return caller;
+  }
+
+  sendFrame(now: number): void {
+    writeStamp(this.#frame, now);
+    this.#session.sendAudio(this.#frame, this.#mediaTime, false, now);
+    this.#mediaTime += 960;
+    if (this.measuring) this.figures.sent++;
+    this.#drain();
+  }
+
+  tick(now: number): void {
+    if (now < this.#deadline) return;
+    this.#session.handleTimeout(now);
+    this.#drain();
+  }
+
+  datagram(data: Uint8Array, from: TransportAddress): void {
+    this.#session.handleDatagram(data, from, performance.now());
+    this.#drain();
+  }
+
+  batchEnd(): void {
+    this.#socket?.flush();
+  }
+
+  async close(): Promise<void> {
+    this.#session.close(performance.now());
+    this.#drain();
+    this.#session.dispose();
+    await this.#socket?.close();
+    this.#socket = null;
+  }
+
+  #drain(): void {
+    for (;;) {
+      const output = this.#session.poll();
+      if (output.type === 'timeout') {
+        this.#deadline = output.at;
+        break;
+      }
+      if (output.type === 'transmit') this.#socket?.send(output.data, output.to);
+      else if (output.type === 'audio') this.#hear(output.payload);
+      else if (output.type === 'connected') {
+        this.setupMs = performance.now() - this.#placedAt;
+        this.#resolveConnected();
+      } else if (output.type === 'closed') this.#rejectConnected(new Error(`the call ended: ${output.reason}`));
+    }
+    this.#socket?.flush();
+  }
+
+  #hear(payload: Uint8Array): void {
+    if (!this.measuring) return;
+    this.figures.received++;
+    this.figures.roundTrips.push(performance.now() - readStamp(payload));
+  }
+}
+
+/** The same frames over plain UDP to an echo server: what the machine itself takes. */
+export class PlainFlow implements Flow, UdpSocketHandler {
+  readonly figures: FlowFigures = { sent: 0, received: 0, roundTrips: [] };
+  measuring = false;
+  readonly #frame = new Uint8Array(STAMPED_FRAME_BYTES);
+  readonly #target: TransportAddress;
+  #socket: UdpSocket | null = null;
+
+  private constructor(target: TransportAddress) {
+    this.#target = target;
+  }
+
+  static async open(target: TransportAddress): Promise<PlainFlow> {
+    const flow = new PlainFlow(target);
+    flow.#socket = await openUdpSocket({ address: parseAddress('127.0.0.1:0'), handler: flow });
+    return flow;
+  }
+
+  sendFrame(now: number): void {
+    writeStamp(this.#frame, now);
+    this.#socket?.send(this.#frame, this.#target);
+    this.#socket?.flush();
+    if (this.measuring) this.figures.sent++;
+  }
+
+  tick(): void {
+    // Nothing has a deadline.
+  }
+
+  datagram(data: Uint8Array): void {
+    if (!this.measuring) return;
+    this.figures.received++;
+    this.figures.roundTrips.push(performance.now() - readStamp(data));
+  }
+
+  batchEnd(): void {
+    // Nothing is answered.
+  }
+
+  async close(): Promise<void> {
+    await this.#socket?.close();
+    this.#socket = null;
+  }
+}
