@@ -4,6 +4,7 @@ import { CallError, type CallAnswer, type CallRequest, type CallService, type Ic
 import type { TransportAddress } from '../wire/address.ts';
 import { CallIdKeys } from '../wire/call-id.ts';
 import type { MetricReading } from './shard-metrics.ts';
+import { pinNativeModules } from './native-modules.ts';
 import { ShardThread } from './shard-thread.ts';
 
 export interface TransceiverOptions {
@@ -54,6 +55,7 @@ const RETRY_AFTER_S = 5;
  * @throws when a port is in use or the agent does not load; the message says what to do.
  */
 export async function startTransceiver(options: TransceiverOptions): Promise<Transceiver> {
+  await pinNativeModules();
   const workers = options.workers ?? availableParallelism();
   const shards = Array.from({ length: workers }, (_, index) => new ShardThread({
     index,
