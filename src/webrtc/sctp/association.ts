@@ -171,14 +171,16 @@ export class SctpAssociation {
   }
 
   /**
-   * Resets an outgoing stream once all that waits on it has been sent; `stream-reset` tells the result.
+   * Resets an outgoing stream once all that waits on it has been sent; `stream-reset` tells the result. Does nothing
+   * when the association has ended.
    * @throws {RangeError} when the stream does not exist.
-   * @throws {TypeError} when the association is not established.
+   * @throws {TypeError} when the association is not established yet.
    */
   resetStream(streamId: number, now: number): void {
     this.#now = now;
     if (!isStream(streamId, STREAMS)) throw new RangeError(`there is no stream ${streamId}`);
-    if (this.#path === null) throw new TypeError('the association is not established');
+    if (this.#closeReason !== null) return;
+    if (this.#path === null) throw new TypeError('the association is not established yet');
     this.#path.reconfig.reset(streamId);
   }
 
