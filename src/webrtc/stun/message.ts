@@ -13,6 +13,7 @@ import { messageFingerprint, messageIntegrity } from './checksums.ts';
 /** More attributes than any STUN usage sends; a message with more is refused as malformed. */
 export const MAX_ATTRIBUTES = 32;
 
+const NO_MESSAGE = new Uint8Array(HEADER_LENGTH);
 const CLASSES: readonly StunClass[] = ['request', 'indication', 'success', 'error'];
 
 /**
@@ -33,7 +34,7 @@ const CLASSES: readonly StunClass[] = ['request', 'indication', 'success', 'erro
  * apart. Everything else is the sender's claim until {@link verifyIntegrity} has returned true.
  */
 export class StunMessage {
-  #data: Uint8Array = new Uint8Array(0);
+  #data: Uint8Array = NO_MESSAGE;
   #class: StunClass = 'request';
   #method = 0;
   #count = 0;
@@ -54,7 +55,7 @@ export class StunMessage {
     this.#data = data;
     if (this.#parse(data)) return true;
     this.#count = 0;
-    this.#data = new Uint8Array(HEADER_LENGTH);
+    this.#data = NO_MESSAGE;
     return false;
   }
 
@@ -147,7 +148,7 @@ export class StunMessage {
   #parse(data: Uint8Array): boolean {
     const end = data.length;
     if (end < HEADER_LENGTH || end > 0xffff || data[0] > 0x3f || uint32(data, 4) !== MAGIC_COOKIE) return false;
-    if (((data[2] << 8) | data[3]) !== end - HEADER_LENGTH || end % 4 !== 0) return false;
+    if (((data[2] << 8) | data[3]) !== end - HEADER_LENGTH) return false;
     const type = (data[0] << 8) | data[1];
     // The two class bits sit at 0x100 and 0x010, between the bits of the method.
     this.#class = CLASSES[((type >> 7) & 2) | ((type >> 4) & 1)];

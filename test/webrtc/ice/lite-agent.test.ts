@@ -204,6 +204,19 @@ test('a client that never comes is given up after the connect time-out', () => {
   assert.deepEqual(drain(ice), [{ type: 'state', state: 'failed', reason: 'connect-timeout' }]);
 });
 
+test('a restart before the first check gives the client its full time again', () => {
+  const ice = agent();
+  ice.restart(SERVER_2, CLIENT_2, 20_000);
+  ice.handleTimeout(30_000);
+  assert.deepEqual(told(ice), []);
+  assert.deepEqual(ice.poll(), { type: 'timeout', at: 50_000 });
+});
+
+test('a transaction id of zeros is as good as any', () => {
+  const ice = agent();
+  assert.ok(ice.handleStun(check({ id: new Uint8Array(12) }), A, 0));
+});
+
 test('restart: old credentials keep the call alive until the new are proven, and are dead from then on', () => {
   const ice = agent();
   const fresh = { local: CLIENT_2, remote: SERVER_2 };

@@ -98,6 +98,16 @@ test('a consent check follows 2.5 to 5 s after an answer, at other times for oth
   assert.notEqual(gaps[0], gaps[1]);
 });
 
+test('an unanswered consent check is followed by another soon, so that loss does not pass for a dead path', () => {
+  const { network } = pair(10);
+  network.run(1_000);
+  network.impairments = { loss: 1 };
+  network.run(30_000);
+  const times = network.sent.filter(({ from }) => from.port === 1000).map(({ at }) => at).slice(1);
+  const gaps = times.slice(1).map((at, i) => Math.round(at - times[i]));
+  assert.deepEqual(gaps.slice(0, 5), [500, 1000, 1600, 1600, 1600]);
+});
+
 test('a client that moves to another network roams with its next check', () => {
   const { network, client, server, caller } = pair(8);
   network.run(10_000);
@@ -131,6 +141,7 @@ test('restart on both sides, through loss, ends in the new credentials without a
     assert.deepEqual(caller.events.slice(2), ['checking', 'connected'], `seed ${seed}`);
     assert.equal(lite.dump().localUfrag, SERVER_2.ufrag);
     assert.ok(!lite.dump().restarting);
+    assert.equal(client.counters['bad-integrity'], 0, 'answers of the old generation are mistaken for forgeries');
   }
 });
 

@@ -36,6 +36,7 @@ const CASES: readonly (readonly [string, string, SdpErrorCode, string | null, Re
   ['no rtcp-mux', AUDIO.replace('a=rtcp-mux\r\n', ''), 'rtcp-mux-required', 'm=audio', /a=rtcp-mux is missing/],
   ['no bundle', BOTH.replace(/a=group.*\r\n/, ''), 'bundle-required', 'm=application', /a=group:BUNDLE/],
   ['half a bundle', BOTH.replace('BUNDLE 0 1', 'BUNDLE 0'), 'bundle-required', 'm=application', /share one transport/],
+  ['another kind of group', BOTH.replace('group:BUNDLE', 'group:LS'), 'bundle-required', 'm=application', /a=group:BUNDLE/],
   ['mid twice', BOTH.replace('a=mid:1', 'a=mid:0'), 'malformed-line', 'm=application', /another section has mid 0/],
   ['mid with a space', AUDIO.replace('a=mid:0', 'a=mid:0 0'), 'malformed-line', 'a=mid', /one token/],
   ['no ufrag', AUDIO.replace(/a=ice-ufrag.*\r\n/, ''), 'missing-ice', 'm=audio', /a=ice-ufrag is missing/],

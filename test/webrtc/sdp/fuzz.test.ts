@@ -34,9 +34,9 @@ function answerable(text: string): void {
   assert.doesNotMatch(answer, /\r\n\r\n|undefined|NaN|null/);
 }
 
-test('50,000 arbitrary texts: never anything but an SdpError', () => {
+test('75,000 arbitrary texts: never anything but an SdpError', () => {
   const words = ['v=0', 'm=audio', 'a=', 'rtpmap:', 'group:BUNDLE', ' ', '\n', '\r\n', ':', '=', '0', '111', 'opus/48000/2', 'é', '\u0000', '9e99', '%', 'a=mid:'];
-  for (let i = 0; i < 50_000; i++) {
+  for (let i = 0; i < 75_000; i++) {
     let text = i % 2 === 0 ? 'v=0\r\n' : '';
     for (let n = below(20); n > 0; n--) text += next() < 0.8 ? pick(words) : String.fromCharCode(below(0x300));
     takes(text, parseOffer);
@@ -44,11 +44,11 @@ test('50,000 arbitrary texts: never anything but an SdpError', () => {
   }
 });
 
-test('50,000 mutated offers: an answer or an SdpError', () => {
+test('25,000 mutated offers: an answer or an SdpError', () => {
   const texts = ['chromium-audio', 'gstreamer-audio-data', 'aiortc-audio-data', 'firefox-audio-data', 'libdatachannel-data'].map(offer);
   const pool = [...OFFERS.values()].flatMap((text) => text.split('\r\n'));
   let taken = 0;
-  for (let i = 0; i < 50_000; i++) {
+  for (let i = 0; i < 25_000; i++) {
     const lines = pick(texts).split('\r\n');
     for (let n = 1 + below(3); n > 0; n--) mutate(lines, pool);
     let text = lines.join('\r\n');
@@ -56,7 +56,7 @@ test('50,000 mutated offers: an answer or an SdpError', () => {
     if (takes(text, answerable)) taken++;
     if (i % 10 === 0) takes(text, parseAnswer);
   }
-  assert.ok(taken > 10_000 && taken < 49_000, `${taken} taken`);
+  assert.ok(taken > 5_000 && taken < 24_500, `${taken} taken`);
 });
 
 function mutate(lines: string[], pool: readonly string[]): void {
