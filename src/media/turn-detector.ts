@@ -40,9 +40,9 @@ export class TurnDetector {
   #settings: TurnDetectorSettings;
   #positionMs = 0;
   #speaking = false;
-  /** Evidence of a start while silent: grows with speech, shrinks twice as fast without. */
+  /** Evidence of a start while silent: grows with speech, shrinks without. */
   #evidenceMs = 0;
-  /** Speech in a row while speaking: a lone frame does not prolong a turn. */
+  /** Speech in a row while speaking: too little of it counts as silence, so that a click does not prolong a turn. */
   #runMs = 0;
   #silenceMs = 0;
   #firstSpeechMs = 0;
@@ -81,7 +81,7 @@ export class TurnDetector {
 
   #whileSilent(speech: boolean, startedAt: number, durationMs: number): TurnEvent | null {
     if (!speech) {
-      this.#evidenceMs = Math.max(0, this.#evidenceMs - 2 * durationMs);
+      this.#evidenceMs = Math.max(0, this.#evidenceMs - durationMs);
       return null;
     }
     if (this.#evidenceMs === 0) this.#firstSpeechMs = startedAt;
@@ -97,17 +97,17 @@ export class TurnDetector {
   }
 
   #whileSpeaking(speech: boolean, durationMs: number): TurnEvent | null {
-    this.#silenceMs += durationMs;
     if (speech) {
       this.#runMs += durationMs;
       if (this.#runMs >= CONTINUATION_MS) {
         this.#silenceMs = 0;
         this.#lastSpeechMs = this.#positionMs;
       }
-    } else {
-      this.#runMs = 0;
+      return null;
     }
-    if (this.#silenceMs < this.#settings.silenceDurationMs || this.#silenceMs === 0) return null;
+    this.#silenceMs += durationMs + (this.#runMs < CONTINUATION_MS ? this.#runMs : 0);
+    this.#runMs = 0;
+    if (this.#silenceMs < this.#settings.silenceDurationMs) return null;
     this.#speaking = false;
     this.#previousEndMs = this.#positionMs;
     return {

@@ -29,8 +29,7 @@ export class FvadVoiceDetector implements VoiceDetector {
   readonly #scratch: Int16Array;
   #resampler: Resampler | null;
   #fvad: VAD | null;
-  /** Level of the room without speech, dB relative to full scale. */
-  #floor = INITIAL_FLOOR;
+  readonly #room = new RoomLevel();
 
   constructor(rate: PcmRate) {
     this.rate = rate;
@@ -48,7 +47,7 @@ export class FvadVoiceDetector implements VoiceDetector {
     if (this.#fvad === null) return 0;
     this.#scratch.set(this.#resampler === null ? frame : this.#resampler.process(frame));
     const voiced = this.#fvad.processFrame(this.#scratch) === VADEvent.VOICE;
-    const above = this.#levelAboveFloor(frame, voiced);
+    const above = this.#room.above(levelOf(frame));
     if (!voiced) return 0;
     return Math.min(1, Math.max(0, 0.5 + (above - GATE_DB) / GATE_RANGE_DB));
   }
@@ -58,7 +57,7 @@ export class FvadVoiceDetector implements VoiceDetector {
     this.#fvad.destroy();
     this.#fvad = new Fvad(VADMode.AGGRESSIVE, this.#fvadRate);
     this.#resampler = this.#makeResampler();
-    this.#floor = INITIAL_FLOOR;
+    this.#room.reset();
   }
 
   close(): void {
@@ -67,15 +66,37 @@ export class FvadVoiceDetector implements VoiceDetector {
   }
 
   #makeResampler(): Resampler | null {
-    return this.#fvadRate === this.rate ? null : new Resampler(this.rate, this.#fvadRate);
+    return this.#fvadRate === this.rate ? null : new Resampler(this.rate, this.#fvadRate, 4);
+  }
+}
+
+/**
+ * How loud the room is without speech: the quietest frame of the last 1.5 s. Speech has gaps that long and steady noise
+ * has none, so noise that begins is the room's own level within that time.
+ */
+class RoomLevel {
+  /** Quietest frame of each stretch of 300 ms, the current one at `#current`. */
+  readonly #quietest = new Float64Array(5).fill(Infinity);
+  #current = 0;
+  #frames = 0;
+
+  /** dB that the next frame lies above the room. */
+  above(level: number): number {
+    if (this.#frames++ === FRAMES_PER_STRETCH) {
+      this.#frames = 1;
+      this.#current = (this.#current + 1) % this.#quietest.length;
+      this.#quietest[this.#current] = Infinity;
+    }
+    if (level < this.#quietest[this.#current]) this.#quietest[this.#current] = level;
+    let floor = Infinity;
+    for (const quietest of this.#quietest) if (quietest < floor) floor = quietest;
+    return level - Math.max(floor, MIN_FLOOR);
   }
 
-  /** The floor falls at once and rises slowly, more slowly still while the model hears a voice. */
-  #levelAboveFloor(frame: Int16Array, voiced: boolean): number {
-    const level = Math.max(SILENCE_DB, levelOf(frame));
-    const rise = voiced ? FLOOR_RISE_VOICED : FLOOR_RISE;
-    this.#floor = Math.min(level, this.#floor + rise, MAX_FLOOR);
-    return level - Math.max(this.#floor, MIN_FLOOR);
+  reset(): void {
+    this.#quietest.fill(Infinity);
+    this.#current = 0;
+    this.#frames = 0;
   }
 }
 
@@ -90,14 +111,8 @@ export function levelOf(samples: Int16Array): number {
 const GATE_DB = 9;
 /** … and the whole range of thresholds spans this much around it. */
 const GATE_RANGE_DB = 40;
-const SILENCE_DB = -96;
-const INITIAL_FLOOR = -60;
 /** Quieter than this is silence on any line: a room is never taken for more silent. */
 const MIN_FLOOR = -60;
-/** Steady sound above this is not a room any more. */
-const MAX_FLOOR = -25;
-/** dB per frame of 10 ms: 5 dB a second without voice, 0.5 with. */
-const FLOOR_RISE = 0.05;
-const FLOOR_RISE_VOICED = 0.005;
+const FRAMES_PER_STRETCH = 300 / VOICE_FRAME_MS;
 
 const Fvad = await loadFvad();
