@@ -29,7 +29,7 @@ export interface CallOptions {
 
 /** Label of the data channel that carries the protocol's events. */
 const EVENTS_LABEL = 'oai-events';
-/** How long a call that its agent ended may take to deliver its last events, ms. */
+/** How long a call that is hung up goes on, ms: time for its last events to arrive, one retransmission included. */
 const LINGER_MS = 250;
 
 /** One call: a WebRTC session, and the conversation that an agent leads over it. */
@@ -88,7 +88,7 @@ export class Call implements ConversationPort {
     this.#now = now;
     if (this.#conversation.wantsTick) this.#conversation.tick(now);
     const ending = this.#ending;
-    if (ending && (now >= ending.by || this.#delivered())) this.#session.close(now);
+    if (ending && now >= ending.by) this.#session.close(now);
     if (this.#deadline <= now) this.#session.handleTimeout(now);
     else if (!ending) return;
     this.drain(now);
@@ -104,11 +104,12 @@ export class Call implements ConversationPort {
     if (this.#session.closed) this.#finish();
   }
 
-  /** Ends the call: at once when nothing is under way, else as soon as the last events have arrived. Idempotent. */
+  /** Ends the call once its last events have had time to arrive; at once when it has no events channel. Idempotent. */
   hangup(reason: string): void {
     if (this.#ending || this.#ended) return;
-    this.#ending = { reason, by: this.#now + LINGER_MS };
-    if (this.#delivered()) this.#session.close(this.#now);
+    const lingers = this.#eventsChannel !== null;
+    this.#ending = { reason, by: this.#now + (lingers ? LINGER_MS : 0) };
+    if (!lingers) this.#session.close(this.#now);
     this.#host.touched(this);
   }
 
@@ -181,10 +182,6 @@ export class Call implements ConversationPort {
     this.#eventsChannel = channelId;
     this.#timings.eventsMs = this.#sinceStart();
     this.#conversation.eventsOpen(this.#now);
-  }
-
-  #delivered(): boolean {
-    return this.#eventsChannel === null || this.#session.bufferedAmount(this.#eventsChannel) === 0;
   }
 
   #finish(): void {

@@ -1,5 +1,5 @@
 import type { TransportAddress } from '../../wire/address.ts';
-import { DataChannels, type DataChannelInfo, type DataChannelInit } from '../datachannel/data-channels.ts';
+import { DataChannels, type DataChannel, type OpenChannelOptions } from '../datachannel/data-channels.ts';
 import { DtlsEndpoint, type DtlsEndpointOptions } from '../dtls/endpoint.ts';
 import type { IceClientAgent } from '../ice/client-agent.ts';
 import type { IceCredentials } from '../ice/credentials.ts';
@@ -56,7 +56,7 @@ export type SessionOutput =
   | { readonly type: 'connected'; readonly dtlsVersion: string; readonly srtpProfile: string | null }
   /** One decrypted Opus payload. `sequence` and `timestamp` (1/48,000 s) are extended beyond 16 and 32 bits. */
   | { readonly type: 'audio'; readonly payload: Uint8Array; readonly sequence: number; readonly timestamp: number; readonly marker: boolean }
-  | { readonly type: 'channel'; readonly channel: DataChannelInfo }
+  | { readonly type: 'channel'; readonly channel: DataChannel }
   | { readonly type: 'message'; readonly channelId: number; readonly data: string | Uint8Array }
   | { readonly type: 'channel-closed'; readonly channelId: number }
   /** The session is over; only the transmits that say so to the peer follow. Comes once. */
@@ -204,22 +204,25 @@ export class Session {
   }
 
   /** Opens a data channel and returns its id. Null before DTLS is up or without a data section. */
-  openChannel(options: DataChannelInit, now: number): number | null {
+  openChannel(options: OpenChannelOptions, now: number): number | null {
     if (!this.#channels) return null;
     this.#now = now;
     this.#channelsTouched = true;
     return this.#channels.open(options, now);
   }
 
-  /** Sends on an open channel. @throws RangeError when the message is larger than the peer takes. */
+  /**
+   * Sends on a channel; nothing happens on one that is closed or closing.
+   * @throws {RangeError} when the message is larger than the peer takes.
+   */
   sendMessage(channelId: number, data: string | Uint8Array, now: number): void {
-    if (!this.#channels || this.#closeReason !== null) return;
+    if (!this.#channels?.isOpen(channelId) || this.#closeReason !== null) return;
     this.#now = now;
     this.#channelsTouched = true;
     this.#channels.send(channelId, data, now);
   }
 
-  /** Bytes of messages that the peer has not acknowledged. */
+  /** Bytes of messages that wait for their first transmission. */
   bufferedAmount(channelId: number): number {
     return this.#channels?.bufferedAmount(channelId) ?? 0;
   }
@@ -398,6 +401,7 @@ export class Session {
         return output;
       case 'channel-closed':
         return output;
+      case 'buffered-low':
       case 'closed':
         return null;
       case 'timeout':
@@ -449,6 +453,8 @@ export class Session {
       random: this.#random,
       now: this.#now,
     });
+    // One INIT is enough. The DTLS client has been up a moment longer when the server may speak, so it sends it.
+    if (client) this.#channels.connect(this.#now);
     this.#channelsTouched = true;
   }
 
