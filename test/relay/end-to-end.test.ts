@@ -15,7 +15,7 @@ const SECRET = 'a secret for tests';
 const RTP = Buffer.from([0x80, 111, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 1, 2, 3]);
 
 for (const engine of ['mmsg', 'dgram'] as const) {
-  const options = { udp: parseAddress('127.0.0.1:0'), trunk: parseAddress('127.0.0.1:0'), secret: SECRET, engine };
+  const options = { udp: parseAddress('127.0.0.1:0'), trunk: parseAddress('127.0.0.1:0'), secret: SECRET, engine, workers: 1 };
 
   describe(`relay, ${engine} engine`, { timeout: 20_000 }, () => {
     it('carries a call both ways over IPv4', () => withRelay(options, echoes));
@@ -123,6 +123,30 @@ describe('relay, mmsg engine, several workers', { timeout: 20_000 }, () => {
       assert.ok(busy.length > 1, `only ${busy.length} of 4 workers got packets`);
     }));
 
+  it('gives every client the same worker after a restart, so that each flow heals by its way back', async () => {
+    const transceiver = await FakeTransceiver.open(SECRET);
+    let relay = await startOnConsecutivePorts(options);
+    const { udp, trunk } = relay;
+    const clients = await Promise.all(Array.from({ length: 12 }, () => TestClient.open(udp)));
+    try {
+      const calls = [];
+      for (const client of clients) {
+        client.send(bindingRequest(`${ufragFor(transceiver)}:abcd`));
+        calls.push(await transceiver.next());
+      }
+      await relay.close();
+      relay = await startRelay({ ...options, udp, trunk: trunk[0] });
+      for (const [i, client] of clients.entries()) {
+        transceiver.send(calls[i].relay, calls[i].client, RTP, true);
+        await client.next();
+        client.send(RTP);
+        assert.equal(formatAddress((await transceiver.next()).relay), formatAddress(calls[i].relay));
+      }
+    } finally {
+      await Promise.all([...clients.map((client) => client.close()), transceiver.close(), relay.close()]);
+    }
+  });
+
   it('refuses a port that another relay shares with its workers', async () => {
     const first = await startRelay(options);
     await assert.rejects(startRelay({ ...options, udp: first.udp }), { code: 'EADDRINUSE' });
@@ -157,6 +181,17 @@ async function echoes(relay: Relay, transceiver: FakeTransceiver): Promise<void>
   assert.equal(counters.clientSent, 2);
   assert.equal(counters.tokensDecoded, 1);
   assert.equal(counters.flowsRouted, 1);
+}
+
+/** Worker i's trunk port is the first one + i, which may be taken: tries other places. */
+async function startOnConsecutivePorts(options: RelayOptions): Promise<Relay> {
+  for (let port = 21_000; ; port += 16) {
+    try {
+      return await startRelay({ ...options, trunk: { ...options.trunk, port } });
+    } catch (error) {
+      if (!(error instanceof NetError) || error.code !== 'EADDRINUSE') throw error;
+    }
+  }
 }
 
 function ufragFor(transceiver: FakeTransceiver): string {

@@ -1,0 +1,68 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, release, totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
+
+/** A figure that the project has promised. One that is missed is printed as missed. */
+export interface Goal {
+  readonly name: string;
+  readonly measured: number;
+  readonly unit: string;
+  readonly limit: number;
+  readonly ok: boolean;
+}
+
+export interface BenchArguments {
+  /** Under 40 s: fewer rates and repeats. */
+  readonly quick: boolean;
+  /** Where to write the JSON besides; null for nowhere. */
+  readonly out: string | null;
+}
+
+/** Reads `--quick` and `--out FILE`. @throws {TypeError} for any other, which ends the bench. */
+export function benchArguments(): BenchArguments {
+  const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, out: { type: 'string' } } });
+  return { quick: values.quick, out: values.out ?? null };
+}
+
+export function goal(name: string, measured: number, unit: string, limit: number, bound: 'at most' | 'at least'): Goal {
+  return { name, measured, unit, limit, ok: bound === 'at most' ? measured <= limit : measured >= limit };
+}
+
+/** Rows of equal length, the first one the heading; the first column to the left, the others to the right. */
+export function printTable(rows: readonly (readonly string[])[]): void {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  const line = (row: readonly string[]): string =>
+    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join('  ');
+  console.log(line(rows[0]));
+  console.log(widths.map((width) => '─'.repeat(width)).join('  '));
+  for (const row of rows.slice(1)) console.log(line(row));
+}
+
+/** Prints the goals and, as the last line, everything as one line of JSON; writes that to `out` as well. */
+export function finish(bench: string, results: unknown, goals: readonly Goal[], { out }: BenchArguments): void {
+  for (const { name, measured, unit, limit, ok } of goals) {
+    console.log(`${ok ? 'met   ' : 'MISSED'}  ${name}: ${Number(measured.toPrecision(4))} ${unit} (limit ${limit})`);
+  }
+  const json = JSON.stringify({ bench, when: new Date().toISOString(), machine: machine(), results, goals });
+  if (out !== null) writeFileSync(out, `${json}\n`);
+  console.log(json);
+}
+
+function machine(): Record<string, unknown> {
+  return {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: availableParallelism(),
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    system: systemName(),
+    kernel: release(),
+    node: process.version,
+  };
+}
+
+function systemName(): string {
+  try {
+    return /^PRETTY_NAME="(.*)"$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? process.platform;
+  } catch {
+    return process.platform;
+  }
+}
