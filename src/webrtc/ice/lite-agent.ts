@@ -74,7 +74,7 @@ const REPLAY_WINDOW = 128;
  * nominating check is what current clients expect from a server after a change of network.
  *
  * Consent. RFC 7675 has each side ask for it. A lite agent never asks; it takes each fresh check for it, since only the
- * holder of both passwords can make one.
+ * holder of our password can make one.
  *
  * Replay. STUN integrity does not cover the source address, so a captured check, sent again from elsewhere, would move
  * the session there. The transaction ids of the last checks are remembered: one that returns from a proven address is
