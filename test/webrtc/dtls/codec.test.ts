@@ -178,7 +178,6 @@ describe('reassembly', () => {
     assert.equal(reassembly.peek()!.sequence, 1);
     reassembly.accept();
     assert.equal(add(0), 'repeated');
-    assert.equal(reassembly.nextSequence, 2);
     assert.equal(add(2 + 8), 'beyond-reassembly');
   });
 
@@ -205,13 +204,13 @@ test('the replay window takes each number once, whatever the order, and none tha
       const window = new ReplayWindow();
       const seen = new Set<number>();
       for (const step of steps) {
-        const sequence = Math.max(0, window.highest + step);
-        const expected = sequence <= window.highest - 256 ? 'too-old' : seen.has(sequence) ? 'replayed' : 'fresh';
+        const highest = Math.max(-1, ...seen);
+        const sequence = Math.max(0, highest + step);
+        const expected = sequence <= highest - 256 ? 'too-old' : seen.has(sequence) ? 'replayed' : 'fresh';
         assert.equal(window.check(sequence), expected);
         if (expected === 'fresh') {
           window.accept(sequence);
           seen.add(sequence);
-          assert.equal(window.highest, Math.max(...seen));
         }
       }
     }),
