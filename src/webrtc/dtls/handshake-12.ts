@@ -1,7 +1,8 @@
 /** What both roles of a DTLS 1.2 handshake share. */
 import { timingSafeEqual } from 'node:crypto';
-import type { SrtpProfile } from '../srtp-profile.ts';
+import type { SrtpKeyingMaterial, SrtpProfile } from '../srtp-profile.ts';
 import { decodeUseSrtp } from './extensions.ts';
+import type { UseSrtp } from './extensions.ts';
 import { HandshakeFault } from './fault.ts';
 import type { Admission } from './handshake.ts';
 import {
@@ -16,7 +17,6 @@ import type { HelloRandoms } from './key-schedule-12.ts';
 import type { GcmRecordProtection } from './record-protection.ts';
 import { handshakeType } from './registry.ts';
 import type { CipherSuite } from './registry.ts';
-import type { SrtpKeyingMaterial } from '../srtp-profile.ts';
 import type { Transcript } from './transcript.ts';
 
 /**
@@ -80,7 +80,7 @@ export function signedKeyExchange(randoms: HelloRandoms, parameters: Uint8Array)
 }
 
 /** The profiles and MKI of a use_srtp extension, null when there is none. @throws {HandshakeFault} */
-export function readUseSrtp(data: Uint8Array | undefined): { profiles: readonly SrtpProfile[]; mki: Uint8Array } | null {
+export function readUseSrtp(data: Uint8Array | undefined): UseSrtp | null {
   if (!data) return null;
   const useSrtp = decodeUseSrtp(data);
   if (!useSrtp) throw new HandshakeFault('malformed-message');

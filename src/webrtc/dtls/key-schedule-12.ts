@@ -1,7 +1,7 @@
 /** The key schedule of DTLS 1.2: PRF, master secret, key block, Finished, exporter (RFC 5246, sections 5, 6.3 and 8). */
 import { createHmac } from 'node:crypto';
-import type { SrtpKeyingMaterial, SrtpProfile } from '../srtp-profile.ts';
 import { SRTP_PROFILES } from '../srtp-profile.ts';
+import type { SrtpKeyingMaterial, SrtpProfile } from '../srtp-profile.ts';
 import { GcmRecordProtection } from './record-protection.ts';
 import type { CipherSuite, HashName } from './registry.ts';
 

@@ -24,14 +24,10 @@ interface PartialMessage {
  */
 export class Reassembly {
   readonly #partial = new Map<number, PartialMessage>();
+  /** Number of the message that is handed out next. */
   #next = 0;
   #bytes = 0;
   #fragments = 0;
-
-  /** Number of the message that is handed out next. */
-  get nextSequence(): number {
-    return this.#next;
-  }
 
   /** `repeated`: it belongs to a message that was handed out and accepted before. */
   add(fragment: HandshakeFragment): 'taken' | 'repeated' | 'beyond-reassembly' {

@@ -6,12 +6,8 @@ const size = 256;
  */
 export class ReplayWindow {
   readonly #seen = new Uint32Array(size / 32);
-  #highest = -1;
-
   /** Highest accepted sequence number, -1 at first. */
-  get highest(): number {
-    return this.#highest;
-  }
+  #highest = -1;
 
   check(sequence: number): 'fresh' | 'replayed' | 'too-old' {
     if (sequence > this.#highest) return 'fresh';

@@ -178,7 +178,6 @@ describe('reassembly', () => {
     assert.equal(reassembly.peek()!.sequence, 1);
     reassembly.accept();
     assert.equal(add(0), 'repeated');
-    assert.equal(reassembly.nextSequence, 2);
     assert.equal(add(2 + 8), 'beyond-reassembly');
   });
 
@@ -199,13 +198,14 @@ describe('reassembly', () => {
 });
 
 test('the replay window takes each number once, whatever the order, and none that is too old', () => {
-  const step = fc.oneof(fc.integer({ min: 0, max: 1000 }), fc.integer({ min: 2 ** 47, max: 2 ** 47 + 1000 }));
+  const step = fc.oneof({ weight: 20, arbitrary: fc.integer({ min: -300, max: 300 }) }, { weight: 1, arbitrary: fc.constant(2 ** 40) });
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 400 }), (sequences) => {
+    fc.property(fc.array(step, { minLength: 1, maxLength: 100 }), (steps) => {
       const window = new ReplayWindow();
       const seen = new Set<number>();
-      for (const sequence of sequences) {
+      for (const step of steps) {
         const highest = Math.max(-1, ...seen);
+        const sequence = Math.max(0, highest + step);
         const expected = sequence <= highest - 256 ? 'too-old' : seen.has(sequence) ? 'replayed' : 'fresh';
         assert.equal(window.check(sequence), expected);
         if (expected === 'fresh') {
@@ -214,7 +214,7 @@ test('the replay window takes each number once, whatever the order, and none tha
         }
       }
     }),
-    { numRuns: 200 },
+    { numRuns: 500 },
   );
 });
 

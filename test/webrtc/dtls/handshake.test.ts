@@ -4,9 +4,10 @@ import { DtlsCertificate, DtlsEndpoint, formatFingerprint, parseFingerprint } fr
 import type { DtlsEndpointOptions } from '../../../src/webrtc/dtls/index.ts';
 import { encodeCertificate } from '../../../src/webrtc/dtls/certificate-messages.ts';
 import { encodeUint16List } from '../../../src/webrtc/dtls/extensions.ts';
+import { encodeHandshakeFragment } from '../../../src/webrtc/dtls/handshake-fragment.ts';
 import { encodeClientHello } from '../../../src/webrtc/dtls/hello-messages.ts';
 import type { ClientHello } from '../../../src/webrtc/dtls/hello-messages.ts';
-import { clearMessage, dissect, sampleClientHello } from './datagrams.ts';
+import { clearMessage, clearRecord, dissect, sampleClientHello } from './datagrams.ts';
 import { clientCertificate, Pair, seededBytes, serverCertificate } from './pair.ts';
 
 const stranger = await DtlsCertificate.generate();
@@ -196,6 +197,30 @@ describe('a ClientHello that cannot be served', () => {
       assert.equal(server.state, 'handshaking');
       assert.equal(dissect((server.poll() as { data: Uint8Array }).data)[0].fragments[0].type, 2);
     }
+  });
+
+  test('of the size and shape of Chromium 156 is answered, though its second piece comes first', () => {
+    const extensions: [number, Uint8Array][] = [
+      [10, encodeUint16List([0x11ec, 29, 23, 24])],
+      [13, encodeUint16List([0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601, 0x0201])],
+      [14, Uint8Array.of(0, 6, 0, 1, 0, 8, 0, 7, 0)],
+      [43, Uint8Array.of(4, 0xfe, 0xfc, 0xfe, 0xfd)],
+      [51, new Uint8Array(2 + 4 + 1216 + 4 + 32)],
+    ];
+    const cipherSuites = [0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xcca9, 0xcca8, 0xc009, 0xc013, 0xc00a, 0xc014, 0x9c, 0x2f, 0x35];
+    const message = { type: 1, sequence: 0, body: encodeClientHello(sampleClientHello({ cipherSuites }, extensions)) };
+    const pieces = [encodeHandshakeFragment(message, 0, 875), encodeHandshakeFragment(message, 875, message.body.length - 875)];
+    const server = freshServer();
+    for (const [sequence, piece] of [...pieces.entries()].toReversed()) {
+      const record = clearRecord(22, piece, sequence);
+      record.set([0xfe, 0xff], 1);
+      assert.equal(server.handleDatagram(record, 0), true);
+    }
+    const answer = dissect((server.poll() as { data: Uint8Array }).data).map((record) => record.fragments[0]);
+    assert.deepEqual(answer.map((fragment) => fragment.type), [2, 11, 12, 13, 14]);
+    // X25519 and AEAD_AES_128_GCM, although others are offered in front of them.
+    assert.deepEqual([...answer[2].part.subarray(0, 4)], [3, 0, 29, 32]);
+    assert.ok(Buffer.from(answer[0].part).includes(Buffer.from([0, 14, 0, 5, 0, 2, 0, 7, 0])));
   });
 
   function freshServer(): DtlsEndpoint {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { describe, mock, test } from 'node:test';
+import { encodeHandshakeFragment } from '../../../src/webrtc/dtls/handshake-fragment.ts';
+import { encodeClientHello } from '../../../src/webrtc/dtls/hello-messages.ts';
+import { GcmRecordProtection } from '../../../src/webrtc/dtls/record-protection.ts';
 import { contentType } from '../../../src/webrtc/dtls/registry.ts';
-import { clearMessage, clearRecord, dissect } from './datagrams.ts';
+import { clearMessage, clearRecord, dissect, sampleClientHello } from './datagrams.ts';
 import { Pair, seededRandom } from './pair.ts';
 import type { Side } from './pair.ts';
 
@@ -163,15 +166,13 @@ describe('injection', () => {
 });
 
 describe('alerts', () => {
-  test('that are truncated, too long or of no level are dropped, in clear text and protected', () => {
+  test('that are truncated, too long or of no level are dropped', () => {
     for (const body of [[], [2], [2, 40, 0], [0, 0], [3, 40]]) {
       const pair = new Pair();
-      pair.settle();
-      const clear = new Pair();
-      clear.tap = (data, from) => (from === 'client' ? [data] : [clearRecord(contentType.alert, Uint8Array.from(body), 600), data]);
-      clear.run();
-      assert.ok(clear.connected);
-      assert.equal(clear.client.counters.dropped['malformed-alert'], 1);
+      pair.tap = (data, from) => (from === 'client' ? [data] : [clearRecord(contentType.alert, Uint8Array.from(body), 600), data]);
+      pair.run();
+      assert.ok(pair.connected);
+      assert.equal(pair.client.counters.dropped['malformed-alert'], 1);
     }
   });
 
@@ -190,6 +191,24 @@ describe('alerts', () => {
     assert.ok(pair.run().connected);
   });
 
+  test('in clear text are not believed once the peer has shown that it has keys', () => {
+    const pair = new Pair();
+    let verify: Uint8Array | null = null;
+    pair.tap = (data, from) => {
+      const records = dissect(data).filter(({ bytes, fragments }) => {
+        if (from === 'client' && fragments[0]?.type === 15) verify = bytes;
+        return bytes !== verify;
+      });
+      return [Buffer.concat(records.map((record) => record.bytes))];
+    };
+    pair.settle();
+    assert.equal(pair.server.state, 'handshaking');
+    pair.deliver('server', clearRecord(contentType.alert, Uint8Array.of(2, 40), 90));
+    assert.equal(pair.server.counters.dropped['unauthenticated-alert'], 1);
+    pair.deliver('server', verify!);
+    assert.ok(pair.settle().connected);
+  });
+
   test('that only warn do not end anything', () => {
     const pair = new Pair();
     pair.tap = (data, from) => (from === 'server' ? [clearRecord(contentType.alert, Uint8Array.of(1, 112), 700), data] : [data]);
@@ -204,16 +223,98 @@ describe('alerts', () => {
   });
 });
 
-test('a Finished over another handshake ends it with decrypt_error', () => {
-  // The server's ServerHelloDone is the one message whose change is seen by nothing but Finished: it is dropped and
-  // replaced by the same message, while the certificate request in front of it loses a scheme.
-  const pair = new Pair();
-  pair.tap = (data, from) => {
-    const changed = data.slice();
-    const request = dissect(data).find((record) => record.fragments[0]?.type === 13);
-    if (from === 'server' && request) changed[request.header.start + 12 + 1] ^= 1;
-    return [changed];
-  };
-  pair.run(() => false, 1_000);
-  assert.deepEqual(pair.outputs.server, [{ type: 'closed', reason: 'bad-signature', alert: 'decrypt_error' }]);
+describe('a man in the middle', () => {
+  test('who changes a message that nobody signs is found by the signature over the handshake', () => {
+    const pair = new Pair();
+    pair.tap = (data, from) => {
+      const changed = data.slice();
+      const request = dissect(data).find((record) => record.fragments[0]?.type === 13);
+      if (from === 'server' && request) changed[request.header.start + 12 + 1] ^= 1;
+      return [changed];
+    };
+    pair.run(() => false, 1_000);
+    assert.deepEqual(pair.outputs.server, [{ type: 'closed', reason: 'bad-signature', alert: 'decrypt_error' }]);
+  });
+
+  test('who turns the last signature into another valid one is found by Finished', () => {
+    const pair = new Pair();
+    pair.tap = (data, from) => {
+      if (from !== 'client') return [data];
+      return dissect(data).map(({ bytes, fragments: [verify], header }) => {
+        if (verify?.type !== 15) return bytes;
+        const signature = withOtherS(verify.part.subarray(4));
+        const body = Buffer.concat([verify.part.subarray(0, 2), Uint8Array.of(0, signature.length), signature]);
+        return clearMessage({ type: 15, sequence: verify.sequence, body }, header.sequence);
+      });
+    };
+    pair.run(() => false, 1_000);
+    assert.deepEqual(pair.outputs.server, [{ type: 'closed', reason: 'bad-finished', alert: 'decrypt_error' }]);
+    assert.deepEqual(pair.outputs.client, [{ type: 'closed', reason: 'peer-alert', alert: 'decrypt_error' }]);
+  });
+
+  /** With (r, s) also (r, n - s) is a signature: SEQUENCE { INTEGER r, INTEGER s }. */
+  function withOtherS(signature: Uint8Array): Uint8Array {
+    const n = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+    const sAt = 4 + signature[3];
+    const s = BigInt(`0x${Buffer.from(signature.subarray(sAt + 2)).toString('hex')}`);
+    const digits = (n - s).toString(16);
+    const other = Buffer.from((digits.length % 2 ? '0' : '') + digits, 'hex');
+    const integer = other[0] & 0x80 ? Buffer.concat([Uint8Array.of(0), other]) : other;
+    const content = Buffer.concat([signature.subarray(2, sAt), Uint8Array.of(2, integer.length), integer]);
+    return Buffer.concat([Uint8Array.of(0x30, content.length), content]);
+  }
+});
+
+describe('a peer that holds the keys', () => {
+  /** Writes records with the keys of the client, as only a client can that misbehaves. */
+  function misbehavingClient(pair: Pair): (type: number, fragment: Uint8Array) => boolean {
+    const spy = mock.method(GcmRecordProtection.prototype, 'seal');
+    pair.client.send(new Uint8Array(0), pair.now);
+    const protection = spy.mock.calls[0].this as GcmRecordProtection;
+    spy.mock.restore();
+    pair.settle();
+    let sequence = 1_000;
+    return (type, fragment) => {
+      const record = new Uint8Array(fragment.length + protection.overhead);
+      protection.seal(type, 1, sequence++, fragment, record, 0);
+      const accepted = pair.deliver('server', record);
+      pair.settle();
+      return accepted;
+    };
+  }
+
+  test('and sends a fatal alert ends the call with its words', () => {
+    const pair = new Pair().run();
+    misbehavingClient(pair)(contentType.alert, Uint8Array.of(2, 80));
+    assert.deepEqual(pair.find('server', 'closed'), { type: 'closed', reason: 'peer-alert', alert: 'internal_error' });
+    assert.equal(pair.client.state, 'connected');
+  });
+
+  test('and asks for a renegotiation is told no_renegotiation, each time, and stays connected', () => {
+    const pair = new Pair().run();
+    const send = misbehavingClient(pair);
+    const before = pair.sent.length;
+    const hello = { type: 1, sequence: 0, body: encodeClientHello(sampleClientHello()) };
+    for (let i = 0; i < 3; i++) {
+      assert.equal(send(contentType.handshake, encodeHandshakeFragment(hello, 0, hello.body.length)), true);
+    }
+    assert.equal(pair.server.counters.dropped.renegotiation, 3);
+    assert.equal(pair.sent.length, before + 3);
+    assert.ok(pair.connected);
+  });
+
+  test('and sends nonsense is counted, and its records prove that it is there', () => {
+    const pair = new Pair().run();
+    const send = misbehavingClient(pair);
+    const before = pair.sent.length;
+    assert.equal(send(contentType.alert, Uint8Array.of(2)), true);
+    assert.equal(send(99, Uint8Array.of(1)), true);
+    assert.equal(send(contentType.handshake, Uint8Array.of(1, 2, 3)), true);
+    assert.equal(send(contentType.handshake, encodeHandshakeFragment({ type: 11, sequence: 9, body: new Uint8Array(3) }, 0, 3)), true);
+    const { dropped } = pair.server.counters;
+    const counts = [dropped['malformed-alert'], dropped['unknown-content-type'], dropped['malformed-handshake'], dropped['unexpected-message']];
+    assert.deepEqual(counts, [1, 1, 1, 1]);
+    assert.ok(pair.connected);
+    assert.equal(pair.sent.length, before);
+  });
 });

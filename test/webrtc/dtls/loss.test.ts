@@ -153,3 +153,16 @@ test('a burst of repeated hellos is answered with one flight', () => {
   }
   assert.equal(pair.server.counters.datagramsSent, before + 1);
 });
+
+test('a repetition within the flight that is coming in does not make the other side repeat its own', () => {
+  const pair = new Pair();
+  // Of the flight with the Finished only the certificate arrives.
+  pair.tap = (data, from) => (from === 'client' && pair.sent.length > 2 ? [dissect(data)[0].bytes] : [data]);
+  pair.settle();
+  const certificate = dissect(pair.sent.at(-1)!.data)[0];
+  assert.equal(certificate.fragments[0].type, 11);
+  pair.now += 100;
+  certificate.bytes[10] += 50;
+  assert.equal(pair.deliver('server', certificate.bytes), true);
+  assert.equal(pair.server.counters.datagramsSent, 1);
+});
