@@ -13,10 +13,13 @@ export interface MetricSource {
   value(): number;
 }
 
+/** Called at every scrape, so series may come and go with the workers and calls they describe. */
+export type MetricReader = () => readonly MetricSource[] | Promise<readonly MetricSource[]>;
+
 /** The metrics of one process. */
 export class Metrics {
   readonly #registry = new Registry();
-  readonly #sources: (() => readonly MetricSource[])[] = [];
+  readonly #readers: MetricReader[] = [];
   readonly #known = new Map<string, Counter | Gauge>();
   readonly #requests: Counter<'method' | 'route' | 'status'>;
   readonly #durations: Histogram<'method' | 'route'>;
@@ -45,9 +48,8 @@ export class Metrics {
     });
   }
 
-  /** `sources` is called at every scrape, so series may come and go with the workers and calls they describe. */
-  add(sources: () => readonly MetricSource[]): void {
-    this.#sources.push(sources);
+  add(reader: MetricReader): void {
+    this.#readers.push(reader);
   }
 
   /** Counts one answered HTTP request. `route` is the pattern, not the path: call ids would make endless series. */
@@ -57,17 +59,11 @@ export class Metrics {
     this.#durations.observe({ method, route }, seconds);
   }
 
-  /** Media type of {@link text}. */
-  get contentType(): string {
-    return this.#registry.contentType;
-  }
-
-  /** The Prometheus text format. */
-  text(): Promise<string> {
+  /** The Prometheus text format, version 0.0.4. */
+  async text(): Promise<string> {
+    const sources = await Promise.all(this.#readers.map(async (read) => read()));
     for (const metric of this.#known.values()) metric.reset();
-    for (const source of this.#sources.flatMap((read) => read())) {
-      this.#metricOf(source).inc(source.labels ?? {}, source.value());
-    }
+    for (const source of sources.flat()) this.#metricOf(source).inc(source.labels ?? {}, source.value());
     return this.#registry.metrics();
   }
 
