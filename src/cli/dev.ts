@@ -19,7 +19,7 @@ interface DevFlags {
   readonly agent: string;
   readonly apiKey?: string;
   readonly workers: number;
-  readonly maxCalls: number;
+  readonly maxCalls?: number;
   readonly drainTimeout: number;
   readonly logLevel: LogLevel;
 }
@@ -39,7 +39,7 @@ export function addDevCommand(program: Command, roles: Roles): void {
     .addOption(options.udp('UDP address that callers send to').default('127.0.0.1:3478', '127.0.0.1:3478'))
     .addOption(options.agent())
     .addOption(options.apiKey())
-    .addOption(options.workers(1))
+    .addOption(options.workers('worker threads of the transceiver').default(1))
     .addOption(options.maxCalls())
     .addOption(options.drainTimeout('how long live calls may go on after Ctrl+C or SIGTERM', 2000, '2s'))
     .addOption(options.logLevel())
@@ -76,13 +76,13 @@ async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
     cluster: 0,
     agent,
     workers,
-    maxCalls,
+    ...(maxCalls === undefined ? {} : { maxCalls }),
     trunkMtu: TRUNK_MTU,
     logLevel,
   });
   const metrics = new Metrics(VERSION, 'dev');
   metrics.add(relay.metrics);
-  metrics.add(transceiver.metrics);
+  metrics.add(() => transceiver.metrics());
   const http = await startApiServer({ address: httpAddress, apiKey, secrets, transceiver, metrics, logger, publicDirectory: PAGE });
   const service = {
     drain: (timeoutMs: number) => transceiver.drain(timeoutMs),
@@ -94,7 +94,7 @@ async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
   };
   const stopped = runUntilSignal(service, flags.drainTimeout, logger);
   process.stdout.write(greeting(http.address, relay.udp, agent, apiKey !== null));
-  await stopped;
+  await Promise.race([stopped, relay.finished.then(() => stopped)]);
 }
 
 /** What callers can send to when the relay listens on `bound`: itself, or every address of this machine. */

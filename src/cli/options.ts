@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { Option, type Command } from 'commander';
 import { LOG_LEVELS } from '../observe/log.ts';
 import { ENGINES } from './roles.ts';
@@ -40,7 +39,6 @@ export const options = {
   http: (description: string) => option(NETWORK, '--http <addr>', description).argParser(endpoint),
   udp: (description: string) => option(NETWORK, '--udp <addr>', description).argParser(endpoint),
   trunk: () => option(NETWORK, '--trunk <addr>', 'UDP address towards the other side; worker i takes port + i').argParser(endpoint),
-  advertise: () => option(NETWORK, '--advertise <addr>', 'trunk address at which others reach this relay, if not --trunk').argParser(endpoint),
   advertiseTrunk: () =>
     option(NETWORK, '--advertise-trunk <addr>', 'trunk address at which relays reach this transceiver, if not --trunk').argParser(endpoint),
   ingress: () => option(NETWORK, '--ingress <addr,…>', "public UDP addresses of the relays: the callers' candidates, best first"),
@@ -48,16 +46,13 @@ export const options = {
   engine: () => option(NETWORK, '--engine <engine>', 'how UDP is read and written; mmsg is batched, on Linux').choices(ENGINES).default('auto'),
   allowTargets: () =>
     option(NETWORK, '--allow-targets <net,…>', 'IPv4 networks that transceivers may be in; loopback and private ones unless given').argParser(list),
-  agent: () => option(CALLS, '--agent <agent>', 'who answers: parrot, echo, realtime or a module like ./agent.js').default('parrot', 'parrot'),
+  agent: () => option(CALLS, '--agent <agent>', 'who answers: parrot, echo or a module like ./agent.js').default('parrot', 'parrot'),
   apiKey: () => option(CALLS, '--api-key <key>', 'what the HTTP API asks for; needed beyond loopback (the variable keeps it out of process lists)'),
-  workers: (count?: number) => {
-    const workers = option(LIMITS, '--workers <n>', 'worker threads').argParser(integer(1, 256));
-    return count === undefined ? workers.default(availableParallelism(), 'one per core') : workers.default(count);
-  },
-  maxCalls: () => option(LIMITS, '--max-calls <n>', 'calls at once; more are told to come back later').argParser(integer(1, 1_000_000)).default(1000),
+  workers: (description: string) => option(LIMITS, '--workers <n>', description).argParser(integer(1, 256)),
+  maxCalls: () => option(LIMITS, '--max-calls <n>', 'calls at once, 1000 per worker unless given; more are told to come back later').argParser(integer(1, 1_000_000)),
   maxFlows: () => option(LIMITS, '--max-flows <n>', 'client addresses that one worker remembers').argParser(integer(16, 16_777_216)).default(65_536),
   idleTimeout: () => option(LIMITS, '--idle-timeout <time>', 'how long an address is remembered that says nothing').argParser(duration).default(60_000, '60s'),
-  trunkMtu: () => option(LIMITS, '--trunk-mtu <bytes>', 'largest UDP payload on the trunk').argParser(integer(576, 65_507)).default(1472),
+  trunkMtu: () => option(LIMITS, '--trunk-mtu <bytes>', 'largest UDP payload on the trunk').argParser(integer(576, 2048)).default(1472),
   drainTimeout: (description: string, milliseconds: number, shown: string) =>
     option(OPERATION, '--drain-timeout <time>', description).argParser(duration).default(milliseconds, shown),
   logLevel: () => option(OPERATION, '--log-level <level>', 'least level that is logged, to stderr').choices(LOG_LEVELS).default('info', 'info'),

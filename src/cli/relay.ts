@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { createLogger, type LogLevel } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
@@ -15,12 +14,11 @@ import { VERSION } from './version.ts';
 interface RelayFlags {
   readonly udp: string;
   readonly trunk: string;
-  readonly advertise?: string;
   readonly http?: string;
   readonly cluster: number;
   readonly engine: Engine;
   readonly allowTargets?: string[];
-  readonly workers: number;
+  readonly workers?: number;
   readonly maxFlows: number;
   readonly idleTimeout: number;
   readonly trunkMtu: number;
@@ -35,16 +33,15 @@ export function addRelayCommand(program: Command, roles: Roles): void {
     .description('Forwards packets between callers and transceivers, behind one UDP port. Keeps no call: it may be killed at any moment.')
     .addOption(required(options.udp('public UDP address that callers send to')))
     .addOption(required(options.trunk()))
-    .addOption(options.advertise())
     .addOption(options.http('address of health, readiness and metrics; none unless given'))
     .addOption(options.cluster())
     .addOption(options.engine())
     .addOption(options.allowTargets())
-    .addOption(options.workers())
+    .addOption(options.workers('worker threads, one per core unless given; the dgram engine has one'))
     .addOption(options.maxFlows())
     .addOption(options.idleTimeout())
     .addOption(options.trunkMtu())
-    .addOption(options.drainTimeout('how long it forwards on, not ready, after SIGTERM, so that load balancers move first', 5000, '5s'))
+    .addOption(options.drainTimeout('how long it forwards on after SIGTERM, not ready, while clients still send to it', 20_000, '20s'))
     .addOption(options.logLevel())
     .addHelpText('after', `${SECRET_HELP}\n\nExample:\n  earshot relay --udp 0.0.0.0:3478 --trunk 10.0.0.5:7000 --http 0.0.0.0:9090`)
     .action((flags: RelayFlags) => runRelay(flags, roles));
@@ -58,11 +55,10 @@ async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
     ...secrets,
     udp: await resolveAddress(flags.udp),
     trunk: await resolveAddress(flags.trunk),
-    ...(flags.advertise === undefined ? {} : { advertise: await resolveAddress(flags.advertise) }),
     ...(allowTargets === undefined ? {} : { allowTargets }),
+    ...(workers === undefined ? {} : { workers }),
     cluster,
     engine,
-    workers,
     maxFlows,
     idleTimeoutMs: flags.idleTimeout,
     trunkMtu,
@@ -84,9 +80,9 @@ async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
     });
   }
   const service = {
-    drain: async (timeoutMs: number) => {
+    drain: (timeoutMs: number) => {
       ready = false;
-      await sleep(timeoutMs);
+      return relay.drain(timeoutMs);
     },
     close: async () => {
       await http?.close();
@@ -94,6 +90,6 @@ async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
     },
   };
   const stopped = runUntilSignal(service, flags.drainTimeout, logger);
-  logger.info({ udp: formatAddress(relay.udp), trunk: flags.trunk, workers, cluster }, 'relay started');
-  await stopped;
+  logger.info({ udp: formatAddress(relay.udp), trunk: flags.trunk, cluster }, 'relay started');
+  await Promise.race([stopped, relay.finished.then(() => stopped)]);
 }

@@ -23,10 +23,9 @@ export interface RelayOptions extends Secrets {
   readonly udp: TransportAddress;
   /** Worker i takes port + i; port 0 lets the system choose. */
   readonly trunk: TransportAddress;
-  /** The trunk address that others reach this relay at, where it is not `trunk`. */
-  readonly advertise?: TransportAddress;
   readonly cluster: number;
-  readonly workers: number;
+  /** Default: one per core, or one with the dgram engine. */
+  readonly workers?: number;
   readonly engine: Engine;
   /** IPv4 networks that trunk peers may be in; default: loopback and private ones. */
   readonly allowTargets?: readonly string[];
@@ -45,6 +44,10 @@ export interface RelayRole {
   /** As bound, with the port that the system chose when 0 was asked for. */
   readonly udp: TransportAddress;
   readonly metrics: MetricReader;
+  /** Resolves when the relay has been closed; rejects when a worker has died. */
+  readonly finished: Promise<void>;
+  /** Forwards on while clients still send to it, at most `timeoutMs`. */
+  drain(timeoutMs: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -57,9 +60,10 @@ export interface TransceiverOptions extends Secrets {
   readonly cluster: number;
   /** Name of a built-in agent or path of a module. */
   readonly agent: string;
-  readonly workers: number;
-  /** Calls at once over all workers. */
-  readonly maxCalls: number;
+  /** Default: one per core. */
+  readonly workers?: number;
+  /** Calls at once over all workers. Default: 1,000 per worker. */
+  readonly maxCalls?: number;
   readonly trunkMtu: number;
   readonly logLevel: LogLevel;
 }
@@ -70,7 +74,7 @@ export interface TransceiverRole extends CallService {
   readonly ready: boolean;
   /** Calls in progress. */
   readonly calls: number;
-  readonly metrics: MetricReader;
+  metrics(): ReturnType<MetricReader>;
   /** Takes no new calls and waits until the live ones have ended, at most `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>;
   close(): Promise<void>;

@@ -19,8 +19,8 @@ interface TransceiverFlags {
   readonly cluster: number;
   readonly agent: string;
   readonly apiKey?: string;
-  readonly workers: number;
-  readonly maxCalls: number;
+  readonly workers?: number;
+  readonly maxCalls?: number;
   readonly trunkMtu: number;
   readonly drainTimeout: number;
   readonly logLevel: LogLevel;
@@ -38,7 +38,7 @@ export function addTransceiverCommand(program: Command, roles: Roles): void {
     .addOption(options.cluster())
     .addOption(options.agent())
     .addOption(options.apiKey())
-    .addOption(options.workers())
+    .addOption(options.workers('worker threads, one per core unless given'))
     .addOption(options.maxCalls())
     .addOption(options.trunkMtu())
     .addOption(options.drainTimeout('how long live calls may go on after SIGTERM', 600_000, '10m'))
@@ -67,15 +67,15 @@ async function runTransceiver(flags: TransceiverFlags, roles: Roles): Promise<vo
     trunk,
     ...(advertiseTrunk === null ? {} : { advertiseTrunk }),
     ingress,
+    ...(workers === undefined ? {} : { workers }),
+    ...(maxCalls === undefined ? {} : { maxCalls }),
     cluster,
     agent,
-    workers,
-    maxCalls,
     trunkMtu,
     logLevel,
   });
   const metrics = new Metrics(VERSION, 'transceiver');
-  metrics.add(transceiver.metrics);
+  metrics.add(() => transceiver.metrics());
   const http = await startApiServer({ address, apiKey, secrets, transceiver, metrics, logger });
   const service = {
     drain: (timeoutMs: number) => transceiver.drain(timeoutMs),
@@ -85,7 +85,7 @@ async function runTransceiver(flags: TransceiverFlags, roles: Roles): Promise<vo
     },
   };
   const stopped = runUntilSignal(service, flags.drainTimeout, logger);
-  logger.info({ http: formatAddress(http.address), trunk: formatAddress(trunk), agent, workers, cluster }, 'transceiver started');
+  logger.info({ http: formatAddress(http.address), trunk: formatAddress(trunk), agent, cluster }, 'transceiver started');
   await stopped;
 }
 

@@ -1,20 +1,20 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /**
- * One time series whose value somebody else keeps: hot paths and worker threads count in plain numbers, which are read
- * only when Prometheus asks. A name that ends in `_total` is a counter, any other a gauge. Sources of the same name
- * must have the same help and the same label names.
+ * The present value of one time series that somebody else keeps: hot paths and worker threads count in plain numbers,
+ * which are read only when Prometheus asks. A name that ends in `_total` is a counter, any other a gauge. Readings of
+ * the same name must have the same help and the same label names.
  */
-export interface MetricSource {
+export interface MetricReading {
   /** `earshot_…`, in base units (seconds, bytes). */
   readonly name: string;
   readonly help: string;
   readonly labels?: Readonly<Record<string, string>>;
-  value(): number;
+  readonly value: number;
 }
 
 /** Called at every scrape, so series may come and go with the workers and calls they describe. */
-export type MetricReader = () => readonly MetricSource[] | Promise<readonly MetricSource[]>;
+export type MetricReader = () => readonly MetricReading[] | Promise<readonly MetricReading[]>;
 
 /** The metrics of one process. */
 export class Metrics {
@@ -61,17 +61,16 @@ export class Metrics {
 
   /** The Prometheus text format, version 0.0.4. */
   async text(): Promise<string> {
-    const sources = await Promise.all(this.#readers.map(async (read) => read()));
+    const readings = await Promise.all(this.#readers.map(async (read) => read()));
     for (const metric of this.#known.values()) metric.reset();
-    for (const source of sources.flat()) this.#metricOf(source).inc(source.labels ?? {}, source.value());
+    for (const reading of readings.flat()) this.#metricOf(reading).inc(reading.labels ?? {}, reading.value);
     return this.#registry.metrics();
   }
 
-  #metricOf(source: MetricSource): Counter | Gauge {
-    let metric = this.#known.get(source.name);
+  #metricOf({ name, help, labels = {} }: MetricReading): Counter | Gauge {
+    let metric = this.#known.get(name);
     if (!metric) {
-      const { name, help } = source;
-      const definition = { name, help, labelNames: Object.keys(source.labels ?? {}), registers: [this.#registry] };
+      const definition = { name, help, labelNames: Object.keys(labels), registers: [this.#registry] };
       metric = name.endsWith('_total') ? new Counter(definition) : new Gauge(definition);
       this.#known.set(name, metric);
     }

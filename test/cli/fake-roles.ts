@@ -1,18 +1,29 @@
 import type { RelayOptions, RelayRole, Roles, RoutingTokenFields, TransceiverOptions, TransceiverRole } from '../../src/cli/roles.ts';
+import type { MetricReading } from '../../src/observe/metrics.ts';
 import { FakeCalls } from '../signaling/harness.ts';
 
 /**
- * Roles that send no packet. They print what they were started with; environment variables say how they misbehave: FAKE_RELAY_ERROR and FAKE_AGENT_ERROR fail the start, FAKE_LIVE_CALLS keeps a drain waiting.
+ * Roles that send no packet. They print what they were started with; environment variables say how they misbehave: FAKE_RELAY_ERROR and FAKE_AGENT_ERROR fail the start, FAKE_RELAY_DIES the running, FAKE_LIVE_CALLS keeps a drain waiting.
  */
 export const fakeRoles: Roles = {
   async startRelay(options: RelayOptions): Promise<RelayRole> {
     report('relay', options);
     const failure = process.env['FAKE_RELAY_ERROR'];
     if (failure) throw new Error(`${failure}\nand a second line`, { cause: new Error('the cause') });
+    const finished = deferred();
+    if (process.env['FAKE_RELAY_DIES']) setTimeout(() => finished.reject(new Error('A relay worker has died.')), 50);
     return {
       udp: options.udp.port === 0 ? { ...options.udp, port: 50_000 } : options.udp,
-      metrics: () => [{ name: 'earshot_relay_flows', help: 'Flows.', value: () => 2 }],
-      close: async () => report('closed', 'relay'),
+      metrics: () => [{ name: 'earshot_relay_flows', help: 'Flows.', value: 2 }],
+      finished: finished.promise,
+      async drain(timeoutMs) {
+        report('relay-draining', { timeoutMs });
+        await new Promise((resolve) => setTimeout(resolve, timeoutMs));
+      },
+      async close() {
+        report('closed', 'relay');
+        finished.resolve();
+      },
     };
   },
   async startTransceiver(options: TransceiverOptions): Promise<TransceiverRole> {
@@ -32,7 +43,10 @@ export const fakeRoles: Roles = {
 class FakeTransceiver extends FakeCalls implements TransceiverRole {
   ready = true;
   readonly calls = process.env['FAKE_LIVE_CALLS'] ? 1 : 0;
-  readonly metrics: TransceiverRole['metrics'] = () => [{ name: 'earshot_calls', help: 'Calls.', value: () => this.calls }];
+
+  metrics(): MetricReading[] {
+    return [{ name: 'earshot_calls', help: 'Calls.', value: this.calls }];
+  }
 
   async drain(timeoutMs: number): Promise<void> {
     this.ready = false;
@@ -43,6 +57,16 @@ class FakeTransceiver extends FakeCalls implements TransceiverRole {
   async close(): Promise<void> {
     report('closed', 'transceiver');
   }
+}
+
+function deferred(): { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {
+  let resolve = (): void => undefined;
+  let reject = (_error: Error): void => undefined;
+  const promise = new Promise<void>((a, b) => {
+    resolve = a;
+    reject = b;
+  });
+  return { promise, resolve, reject };
 }
 
 function report(what: string, value: unknown): void {

@@ -107,14 +107,13 @@ test('the Ctrl+C that npm repeats does not cut the drain short', { timeout }, as
 
 test('a relay serves probes and metrics, is told its flags, and forwards on while it drains', { timeout }, async () => {
   const cli = new CliProcess(
-    ['relay', '--udp', '[::]:3478', '--trunk', 'localhost:7000', '--advertise', '10.0.0.5:7000', '--http', '127.0.0.1:0', '--drain-timeout', '1h'],
+    ['relay', '--udp', '[::]:3478', '--trunk', 'localhost:7000', '--http', '127.0.0.1:0', '--drain-timeout', '1h'],
     { ...ENV, EARSHOT_ALLOW_TARGETS: '10.0.0.0/8, 192.0.2.0/24', EARSHOT_WORKERS: '2', EARSHOT_IDLE_TIMEOUT: '2m', EARSHOT_ENGINE: 'dgram' },
   );
   assert.deepEqual(await startedWith(cli, 'relay'), {
     secret: SECRET,
     udp: { family: 6, ip: new Array(16).fill(0).join('.'), port: 3478 },
     trunk: { family: 4, ip: '127.0.0.1', port: 7000 },
-    advertise: { family: 4, ip: '10.0.0.5', port: 7000 },
     allowTargets: ['10.0.0.0/8', '192.0.2.0/24'],
     cluster: 0,
     engine: 'dgram',
@@ -128,7 +127,7 @@ test('a relay serves probes and metrics, is told its flags, and forwards on whil
   assert.equal((await fetch(`http://${address}/readyz`)).status, 200);
   assert.match(await (await fetch(`http://${address}/metrics`)).text(), /^earshot_relay_flows 2$/m);
   cli.kill('SIGTERM');
-  await cli.printed(/draining/);
+  await cli.printed(/@relay-draining \{"timeoutMs":3600000\}/);
   assert.equal((await fetch(`http://${address}/readyz`)).status, 503);
   assert.equal((await fetch(`http://${address}/healthz`)).status, 200);
   assert.doesNotMatch(cli.stdout, /@closed/);

@@ -97,6 +97,11 @@ test('a role that cannot start is quoted in one sentence, with its stack only wh
   assert.match(debugged.stderr, /\n +at .*\nCaused by: Error: the cause\n/s);
 });
 
+test('a relay whose worker dies ends with a failure, so that a supervisor starts it again', async () => {
+  const [outcome] = await runAll([{ args: [...RELAY, '--log-level', 'warn'], env: { ...ENV, FAKE_RELAY_DIES: '1' } }]);
+  assertOneSentence(outcome, /^earshot relay: A relay worker has died\.$/m);
+});
+
 test('the executable of the package runs', async () => {
   const version = await runReal(['--version']);
   assert.equal(version.code, 0);

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Metrics, type MetricSource } from '../../src/observe/metrics.ts';
+import { Metrics, type MetricReading } from '../../src/observe/metrics.ts';
 
 test('counters and gauges show the value of the moment, however often they are read', async () => {
   const metrics = new Metrics('1.2.3', 'relay');
   let received = 5;
   let flows = 7;
   metrics.add(() => [
-    { name: 'earshot_relay_packets_total', help: 'Packets.', labels: { direction: 'in' }, value: () => received },
-    { name: 'earshot_relay_packets_total', help: 'Packets.', labels: { direction: 'out' }, value: () => 1 },
-    { name: 'earshot_relay_flows', help: 'Flows.', value: () => flows },
+    { name: 'earshot_relay_packets_total', help: 'Packets.', labels: { direction: 'in' }, value: received },
+    { name: 'earshot_relay_packets_total', help: 'Packets.', labels: { direction: 'out' }, value: 1 },
+    { name: 'earshot_relay_flows', help: 'Flows.', value: flows },
   ]);
   await metrics.text();
   received = 6;
@@ -24,9 +24,9 @@ test('counters and gauges show the value of the moment, however often they are r
 
 test('series that are gone are not shown any more, and several readers add up', async () => {
   const metrics = new Metrics('1.2.3', 'transceiver');
-  let sources: MetricSource[] = [{ name: 'earshot_calls', help: 'Calls.', labels: { worker: '1' }, value: () => 1 }];
+  let sources: MetricReading[] = [{ name: 'earshot_calls', help: 'Calls.', labels: { worker: '1' }, value: 1 }];
   metrics.add(async () => sources);
-  metrics.add(() => [{ name: 'earshot_calls', help: 'Calls.', labels: { worker: '0' }, value: () => 3 }]);
+  metrics.add(() => [{ name: 'earshot_calls', help: 'Calls.', labels: { worker: '0' }, value: 3 }]);
   assert.match(await metrics.text(), /^earshot_calls\{worker="1"\} 1$/m);
   sources = [];
   const text = await metrics.text();
@@ -36,7 +36,7 @@ test('series that are gone are not shown any more, and several readers add up', 
 
 test('two scrapes at once do not count twice', async () => {
   const metrics = new Metrics('1.2.3', 'relay');
-  metrics.add(async () => [{ name: 'earshot_x_total', help: 'X.', value: () => 4 }]);
+  metrics.add(async () => [{ name: 'earshot_x_total', help: 'X.', value: 4 }]);
   for (const text of await Promise.all([metrics.text(), metrics.text(), metrics.text()])) assert.match(text, /^earshot_x_total 4$/m);
 });
 
