@@ -1,22 +1,25 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /**
- * One time series whose value somebody else keeps: hot paths and worker threads count in plain numbers, which are read
- * only when Prometheus asks. A name that ends in `_total` is a counter, any other a gauge. Sources of the same name
- * must have the same help and the same label names.
+ * The present value of one time series that somebody else keeps: hot paths and worker threads count in plain numbers,
+ * which are read only when Prometheus asks. A name that ends in `_total` is a counter, any other a gauge. Readings of
+ * the same name must have the same help and the same label names.
  */
-export interface MetricSource {
+export interface MetricReading {
   /** `earshot_…`, in base units (seconds, bytes). */
   readonly name: string;
   readonly help: string;
   readonly labels?: Readonly<Record<string, string>>;
-  value(): number;
+  readonly value: number;
 }
+
+/** Called at every scrape, so series may come and go with the workers and calls they describe. */
+export type MetricReader = () => readonly MetricReading[] | Promise<readonly MetricReading[]>;
 
 /** The metrics of one process. */
 export class Metrics {
   readonly #registry = new Registry();
-  readonly #sources: (() => readonly MetricSource[])[] = [];
+  readonly #readers: MetricReader[] = [];
   readonly #known = new Map<string, Counter | Gauge>();
   readonly #requests: Counter<'method' | 'route' | 'status'>;
   readonly #durations: Histogram<'method' | 'route'>;
@@ -45,9 +48,8 @@ export class Metrics {
     });
   }
 
-  /** `sources` is called at every scrape, so series may come and go with the workers and calls they describe. */
-  add(sources: () => readonly MetricSource[]): void {
-    this.#sources.push(sources);
+  add(reader: MetricReader): void {
+    this.#readers.push(reader);
   }
 
   /** Counts one answered HTTP request. `route` is the pattern, not the path: call ids would make endless series. */
@@ -57,25 +59,18 @@ export class Metrics {
     this.#durations.observe({ method, route }, seconds);
   }
 
-  /** Media type of {@link text}. */
-  get contentType(): string {
-    return this.#registry.contentType;
-  }
-
-  /** The Prometheus text format. */
-  text(): Promise<string> {
+  /** The Prometheus text format, version 0.0.4. */
+  async text(): Promise<string> {
+    const readings = await Promise.all(this.#readers.map(async (read) => read()));
     for (const metric of this.#known.values()) metric.reset();
-    for (const source of this.#sources.flatMap((read) => read())) {
-      this.#metricOf(source).inc(source.labels ?? {}, source.value());
-    }
+    for (const reading of readings.flat()) this.#metricOf(reading).inc(reading.labels ?? {}, reading.value);
     return this.#registry.metrics();
   }
 
-  #metricOf(source: MetricSource): Counter | Gauge {
-    let metric = this.#known.get(source.name);
+  #metricOf({ name, help, labels = {} }: MetricReading): Counter | Gauge {
+    let metric = this.#known.get(name);
     if (!metric) {
-      const { name, help } = source;
-      const definition = { name, help, labelNames: Object.keys(source.labels ?? {}), registers: [this.#registry] };
+      const definition = { name, help, labelNames: Object.keys(labels), registers: [this.#registry] };
       metric = name.endsWith('_total') ? new Counter(definition) : new Gauge(definition);
       this.#known.set(name, metric);
     }

@@ -1,0 +1,46 @@
+import type { Secrets } from './roles.ts';
+import { StartupError } from './startup-error.ts';
+
+/** Shorter ones can be guessed offline from a single routing token. */
+const MIN_SECRET_LENGTH = 16;
+
+/** The same text in the help of every command that needs the secret. */
+export const SECRET_HELP = `
+Environment:
+  EARSHOT_SECRET           secret of the deployment, the same for all its processes (make one: openssl rand -base64 32)
+  EARSHOT_SECRET_PREVIOUS  the secret before it, still accepted while a new one is rolled out`;
+
+/**
+ * The deployment's secrets. They have no flags: a command line is readable by every user of a machine.
+ * @throws {StartupError} when there is none or it is too short.
+ */
+export function readSecrets(): Secrets {
+  const secrets = findSecrets();
+  if (!secrets) {
+    throw new StartupError('EARSHOT_SECRET is not set: make one with `openssl rand -base64 32` and give the same to every relay and transceiver.');
+  }
+  return secrets;
+}
+
+/** {@link readSecrets}, but null when there is none. */
+export function findSecrets(): Secrets | null {
+  const secret = read('EARSHOT_SECRET');
+  const previousSecret = read('EARSHOT_SECRET_PREVIOUS');
+  if (secret === undefined) return null;
+  return previousSecret === undefined ? { secret } : { secret, previousSecret };
+}
+
+/** An empty variable counts as unset: that is how container templates write a value that nobody filled in. */
+export function dropEmptyVariables(): void {
+  for (const [name, value] of Object.entries(process.env)) {
+    if (name.startsWith('EARSHOT_') && value === '') delete process.env[name];
+  }
+}
+
+function read(name: string): string | undefined {
+  const value = process.env[name];
+  if (value !== undefined && value.length < MIN_SECRET_LENGTH) {
+    throw new StartupError(`${name} is too short to be a secret: give at least ${MIN_SECRET_LENGTH} characters, best from \`openssl rand -base64 32\`.`);
+  }
+  return value;
+}

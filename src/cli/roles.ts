@@ -1,0 +1,95 @@
+import type { MetricReader } from '../observe/metrics.ts';
+import type { LogLevel } from '../observe/log.ts';
+import type { CallService } from '../signaling/call-service.ts';
+import type { TransportAddress } from '../wire/address.ts';
+
+/** What the commands start. They get it handed in, so that they can be tested without a packet being sent. */
+export interface Roles {
+  /** @throws with a sentence that says what to do, when a port is taken or an option is wrong. */
+  startRelay(options: RelayOptions): Promise<RelayRole>;
+  /** @throws with a sentence that says what to do, when a port is taken or the agent does not load. */
+  startTransceiver(options: TransceiverOptions): Promise<TransceiverRole>;
+  routingKeys(secrets: Secrets): Promise<RoutingKeys>;
+}
+
+/** The deployment's secret, and the one before it while it is being rotated. */
+export interface Secrets {
+  readonly secret: string;
+  readonly previousSecret?: string;
+}
+
+export interface RelayOptions extends Secrets {
+  /** Where clients send to. */
+  readonly udp: TransportAddress;
+  /** Worker i takes port + i; port 0 lets the system choose. */
+  readonly trunk: TransportAddress;
+  readonly cluster: number;
+  /** Default: one per core, or one with the dgram engine. */
+  readonly workers?: number;
+  readonly engine: Engine;
+  /** IPv4 networks that trunk peers may be in; default: loopback and private ones. */
+  readonly allowTargets?: readonly string[];
+  /** Flows that one worker remembers. */
+  readonly maxFlows: number;
+  readonly idleTimeoutMs: number;
+  /** Largest UDP payload on the trunk, bytes. */
+  readonly trunkMtu: number;
+}
+
+export const ENGINES = ['auto', 'mmsg', 'dgram'] as const;
+export type Engine = (typeof ENGINES)[number];
+
+/** A running relay. */
+export interface RelayRole {
+  /** As bound, with the port that the system chose when 0 was asked for. */
+  readonly udp: TransportAddress;
+  readonly metrics: MetricReader;
+  /** Resolves when the relay has been closed; rejects when a worker has died. */
+  readonly finished: Promise<void>;
+  /** Forwards on while clients still send to it, at most `timeoutMs`. */
+  drain(timeoutMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface TransceiverOptions extends Secrets {
+  /** Worker i takes port + i; port 0 lets the system choose. */
+  readonly trunk: TransportAddress;
+  readonly advertiseTrunk?: TransportAddress;
+  /** Public addresses of the relays, best first; at least one. */
+  readonly ingress: readonly TransportAddress[];
+  readonly cluster: number;
+  /** Name of a built-in agent or path of a module. */
+  readonly agent: string;
+  /** Default: one per core. */
+  readonly workers?: number;
+  /** Calls at once over all workers. Default: 1,000 per worker. */
+  readonly maxCalls?: number;
+  readonly trunkMtu: number;
+  readonly logLevel: LogLevel;
+}
+
+/** A running transceiver. */
+export interface TransceiverRole extends CallService {
+  /** False while draining. */
+  readonly ready: boolean;
+  /** Calls in progress. */
+  readonly calls: number;
+  metrics(): ReturnType<MetricReader>;
+  /** Takes no new calls and waits until the live ones have ended, at most `timeoutMs`. */
+  drain(timeoutMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Makes and reads routing tokens. */
+export interface RoutingKeys {
+  /** @throws {RangeError} for fields out of range. */
+  encodeUfrag(fields: RoutingTokenFields): string;
+  /** Null when it is no token of this deployment. */
+  decodeUfragText(ufrag: string): RoutingTokenFields | null;
+}
+
+export interface RoutingTokenFields {
+  readonly cluster: number;
+  readonly locator: { readonly kind: 0; readonly address: TransportAddress } | { readonly kind: 1; readonly nodeId: Uint8Array };
+  readonly nonce: number;
+}

@@ -1,0 +1,40 @@
+import { constants } from 'node:os';
+import { performance } from 'node:perf_hooks';
+import type { Logger } from '../observe/log.ts';
+
+export interface Stoppable {
+  /** Takes nothing new and waits for what is in progress, at most `timeoutMs`. */
+  drain(timeoutMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+type Signal = (typeof SIGNALS)[number];
+
+/** npm passes Ctrl+C on to a process that the terminal has already told: the echo of one key press comes this soon. */
+const ECHO_MS = 250;
+
+/**
+ * Waits for SIGTERM or SIGINT, then drains and closes, and resolves. A second signal ends the process at once, with
+ * the exit code that the signal would have given. Signals are caught from the call on, so say that the service runs
+ * after it: whoever reads that may send one.
+ */
+export async function runUntilSignal(service: Stoppable, drainTimeoutMs: number, logger: Logger): Promise<void> {
+  // Waiting for a signal alone does not keep a process alive, should the service have nothing open that does.
+  const keepAlive = setInterval(() => undefined, 2 ** 31 - 1);
+  const first = await new Promise<Signal>((resolve) => {
+    for (const signal of SIGNALS) process.once(signal, resolve);
+  });
+  clearInterval(keepAlive);
+  const at = performance.now();
+  for (const signal of SIGNALS) {
+    process.removeAllListeners(signal).on(signal, () => {
+      const isEcho = signal === 'SIGINT' && first === 'SIGINT' && performance.now() - at < ECHO_MS;
+      if (!isEcho) process.exit(128 + constants.signals[signal]);
+    });
+  }
+  logger.info({ signal: first, timeoutMs: drainTimeoutMs }, 'draining; a second signal ends at once');
+  await service.drain(drainTimeoutMs);
+  await service.close();
+  logger.info('stopped');
+}
