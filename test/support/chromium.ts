@@ -46,7 +46,7 @@ export class Chromium {
       '--disable-sync',
       '--autoplay-policy=no-user-gesture-required',
       // Nothing of these tests is beyond this machine: no look-ups, so that every datagram of the browser is the call's.
-      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost',
+      '--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost',
       `--log-net-log=${path.join(folder, NET_LOG)}`,
     ];
     if (options.microphone) {

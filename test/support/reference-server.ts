@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import { PeerConnection, type DataChannel, type Track } from 'node-datachannel';
+import { PeerConnection, type DataChannel } from 'node-datachannel';
 import { EventMailbox, type RealtimeEvent } from './event-mailbox.ts';
 import './release-libdatachannel.ts';
 import { readRtp, buildRtp } from './rtp.ts';
@@ -143,13 +143,10 @@ export class ReferenceCall {
     disableAutoNegotiation: true,
   });
   #channel: DataChannel | undefined;
-  /** Kept, or the collector would take the track and its callback with it. */
-  #track: Track | undefined;
 
   constructor(offer: string) {
     const connection = this.#connection;
     connection.onTrack((track) => {
-      this.#track = track;
       track.onMessage((data) => {
         const packet = readRtp(data);
         if (packet && track.isOpen()) track.sendMessageBinary(buildRtp({ ...packet, ssrc: SSRC }));
@@ -174,11 +171,12 @@ export class ReferenceCall {
     this.#channel?.sendMessage(JSON.stringify(event));
   }
 
-  /** Ends the call from this side. Idempotent. */
+  /**
+   * Ends the call from this side. Idempotent. Track and channel go with the connection: closing them apart, while
+   * packets arrive, makes the binding throw in a thread of its own and takes the process down.
+   */
   end(): void {
     this.events.close();
-    this.#track?.close();
-    this.#channel?.close();
     this.#connection.close();
   }
 
