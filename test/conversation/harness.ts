@@ -26,6 +26,8 @@ export class TestCall {
   readonly events: SentEvent[] = [];
   readonly hangups: string[] = [];
   readonly logged: unknown[] = [];
+  /** Where events go besides, for a real client. */
+  deliver: (json: string) => void = () => {};
   now = 1000;
   ticks = 0;
   #sequence = 65_530;
@@ -41,7 +43,10 @@ export class TestCall {
         sendAudio: (opus, mediaTime, duration, marker) => {
           this.frames.push({ at: this.now, opus: opus.slice(), mediaTime, duration, marker });
         },
-        sendEvent: (json) => this.events.push({ ...(JSON.parse(json) as { type: string }), at: this.now }),
+        sendEvent: (json) => {
+          this.events.push({ ...(JSON.parse(json) as { type: string }), at: this.now });
+          this.deliver(json);
+        },
         hangup: (reason) => this.hangups.push(reason),
       },
       log: (_message, error) => this.logged.push(error),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { JitterBuffer, REORDER_WAIT_MS } from '../../src/media/jitter-buffer.ts';
 import { seededRandom } from './wav.ts';
 

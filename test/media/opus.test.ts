@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { OPUS_SILENCE, OpusDecoder, OpusEncoder, opusPacketDuration } from '../../src/media/opus.ts';
 import { encodeWav, readWav, rms } from './wav.ts';
 

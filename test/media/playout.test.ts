@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Playout } from '../../src/media/playout.ts';
 import { seededRandom } from './wav.ts';
 
@@ -133,7 +133,7 @@ test('whatever is pushed, cleared and polled: sent, dropped and waiting add up, 
           for (let step = playout.poll(now); step !== null; step = playout.poll(now)) {
             assert.ok(step.mediaTime >= end);
             end = step.mediaTime + step.duration;
-            assert.ok(end / 48 <= now + 60 + 70, 'never far ahead of the clock');
+            assert.ok(end / 48 <= now + 130, 'never far ahead of the clock');
           }
         }
         assert.ok(Math.abs(playout.sentMs + dropped + playout.queuedMs - pushed) < 1e-6);

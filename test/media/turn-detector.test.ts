@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { TurnDetector, type TurnEvent } from '../../src/media/turn-detector.ts';
 
 const settings = { threshold: 0.5, prefixPaddingMs: 300, silenceDurationMs: 500 };
@@ -9,7 +9,7 @@ const settings = { threshold: 0.5, prefixPaddingMs: 300, silenceDurationMs: 500 
 function run(pattern: string, detector = new TurnDetector(settings)): { at: number; event: TurnEvent }[] {
   const frames = pattern.replaceAll(/([#.])x(\d+)/g, (_, frame: string, count: string) => frame.repeat(Number(count)));
   const events: { at: number; event: TurnEvent }[] = [];
-  [...frames.replaceAll(' ', '')].forEach((frame, i) => {
+  Array.from(frames.replaceAll(' ', '')).forEach((frame, i) => {
     const event = detector.process(frame === '#' ? 0.9 : 0.1, 10);
     if (event !== null) events.push({ at: (i + 1) * 10, event });
   });

@@ -1,0 +1,276 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Agent, AgentCall, AgentResponse } from '../../src/agents/agent.ts';
+import { parrot } from '../../src/agents/parrot.ts';
+import { encodeWav, padded, readWav } from '../media/wav.ts';
+import { TestCall } from './harness.ts';
+
+const speech = encodeWav(padded(readWav('interrupt.wav'), 200, 900));
+
+/** Says one second when asked, and hands out what it was given. */
+function speaker(ms = 1000): Agent & { call: AgentCall; responses: AgentResponse[] } {
+  const agent = {
+    name: 'speaker',
+    format: { codec: 'pcm16', rate: 8000 } as const,
+    call: undefined as unknown as AgentCall,
+    responses: [] as AgentResponse[],
+    open(call: AgentCall) {
+      agent.call = call;
+      return {
+        answer(response: AgentResponse) {
+          agent.responses.push(response);
+          response.play(new Int16Array(8 * ms).fill(1000));
+        },
+      };
+    },
+  };
+  return agent;
+}
+
+test('the session is created with defaults, under the agent as model', async () => {
+  const call = await new TestCall(parrot, { instructions: 'Be a bird.', audio: { output: { voice: 'polly' } } }).start();
+  const { session } = call.find('session.created') as unknown as { session: Record<string, unknown> };
+  assert.deepEqual(session, {
+    type: 'realtime',
+    object: 'realtime.session',
+    id: session['id'],
+    model: 'parrot',
+    output_modalities: ['audio'],
+    instructions: 'Be a bird.',
+    tools: [],
+    tool_choice: 'auto',
+    max_output_tokens: 'inf',
+    tracing: null,
+    truncation: 'auto',
+    prompt: null,
+    include: null,
+    audio: {
+      input: {
+        format: { type: 'audio/pcm', rate: 24_000 },
+        transcription: null,
+        noise_reduction: null,
+        turn_detection: {
+          type: 'server_vad',
+          threshold: 0.5,
+          prefix_padding_ms: 300,
+          silence_duration_ms: 500,
+          idle_timeout_ms: null,
+          create_response: true,
+          interrupt_response: true,
+        },
+      },
+      output: { format: { type: 'audio/pcm', rate: 24_000 }, voice: 'polly', speed: 1 },
+    },
+  });
+  assert.match(String(session['id']), /^sess_/);
+});
+
+test('session.created is the first event although others came before the channel was open', async () => {
+  const agent = speaker();
+  const call = new TestCall(agent);
+  call.conversation.open(call.now);
+  agent.call.send({ type: 'speaker.ready' });
+  assert.deepEqual(call.events, []);
+  call.conversation.eventsOpen(call.now);
+  call.conversation.eventsOpen(call.now);
+  assert.deepEqual(call.types(), ['session.created', 'speaker.ready']);
+});
+
+test('an update merges audio settings, keeps fields it does not know and is told whole', async () => {
+  const call = await new TestCall(parrot).start();
+  call.send({
+    type: 'session.update',
+    session: { type: 'realtime', id: 'sess_mine', colour: 'green', audio: { input: { turn_detection: { type: 'server_vad', silence_duration_ms: 200 } } } },
+  });
+  const updated = call.find('session.updated')['session'];
+  assert.equal(updated.colour, 'green');
+  assert.notEqual(updated.id, 'sess_mine');
+  assert.equal(updated.audio.input.turn_detection.silence_duration_ms, 200);
+  assert.equal(updated.audio.input.turn_detection.prefix_padding_ms, 300);
+  assert.equal(updated.audio.output.voice, 'alloy');
+});
+
+test('a bad event gets an error that names field and event, and changes nothing', async () => {
+  const call = await new TestCall(parrot).start();
+  const table: [unknown, string, string | null][] = [
+    ['{', 'invalid_json', null],
+    ['[]', 'invalid_event', null],
+    ['{}', 'invalid_event', 'type'],
+    ['['.repeat(100_000), 'invalid_json', null],
+    [{ type: 'no.such' }, 'unknown_event', 'type'],
+    [{ type: 'constructor' }, 'unknown_event', 'type'],
+    [{ type: 'input_audio_buffer.append', audio: '' }, 'unsupported_event', 'type'],
+    [{ type: 'session.update' }, 'invalid_value', 'session'],
+    [{ type: 'session.update', session: { type: 'transcription' } }, 'invalid_value', 'session.type'],
+    [{ type: 'session.update', session: { instructions: 5 } }, 'invalid_value', 'session.instructions'],
+    [
+      { type: 'session.update', session: { instructions: 'x', audio: { input: { turn_detection: { type: 'server_vad', threshold: 2 } } } } },
+      'invalid_value',
+      'session.audio.input.turn_detection.threshold',
+    ],
+    [{ type: 'session.update', session: { note: 'x'.repeat(210_000) } }, 'session_too_large', 'session'],
+    [{ type: 'conversation.item.create', item: { type: 'poem' } }, 'invalid_value', 'item.type'],
+    [{ type: 'conversation.item.create', previous_item_id: 'x', item: { type: 'message' } }, 'item_not_found', 'previous_item_id'],
+    [{ type: 'conversation.item.retrieve' }, 'invalid_value', 'item_id'],
+    [{ type: 'conversation.item.retrieve', item_id: 'x' }, 'item_not_found', 'item_id'],
+    [{ type: 'conversation.item.delete', item_id: 'x' }, 'item_not_found', 'item_id'],
+    [{ type: 'response.cancel' }, 'response_cancel_not_active', null],
+    [{ type: 'input_audio_buffer.commit' }, 'input_audio_buffer_commit_empty', null],
+  ];
+  for (const [event, code, param] of table) {
+    const text = typeof event === 'string' ? event : JSON.stringify({ event_id: 'mine', ...(event as object) });
+    call.conversation.handleEvent(text, call.now);
+    const { type, error, event_id: id } = call.events.at(-1)!;
+    assert.equal(type, 'error');
+    assert.equal(typeof id, 'string');
+    assert.equal(error.type, 'invalid_request_error');
+    assert.deepEqual([error.code, error.param], [code, param], text.slice(0, 100));
+    assert.equal(error.event_id, typeof event === 'string' ? null : 'mine');
+    assert.ok(error.message.length > 10);
+  }
+  call.send({ type: 'session.update', session: {} });
+  const created = call.find('session.created')['session'];
+  assert.deepEqual(call.find('session.updated')['session'], created);
+});
+
+test('items are added where the client says, retrieved and deleted', async () => {
+  const call = await new TestCall(parrot).start();
+  const item = (id: string): object => ({ id, type: 'message', role: 'user', content: [{ type: 'input_text', text: id }] });
+  call.send({ type: 'conversation.item.create', item: item('b') });
+  call.send({ type: 'conversation.item.create', item: item('d') });
+  call.send({ type: 'conversation.item.create', previous_item_id: 'b', item: item('c') });
+  call.send({ type: 'conversation.item.create', previous_item_id: 'root', item: item('a') });
+  const added = call.events.filter(({ type }) => type === 'conversation.item.added');
+  assert.deepEqual(added.map((event) => [event['item'].id, event['previous_item_id']]), [['b', null], ['d', 'b'], ['c', 'b'], ['a', null]]);
+  call.send({ type: 'conversation.item.create', item: item('a') });
+  assert.equal(call.last('error')['error'].code, 'item_already_exists');
+  call.send({ type: 'conversation.item.retrieve', item_id: 'c' });
+  assert.equal(call.last('conversation.item.retrieved')['item'].content[0].text, 'c');
+  call.send({ type: 'conversation.item.delete', item_id: 'c' });
+  assert.equal(call.last('conversation.item.deleted')['item_id'], 'c');
+  call.send({ type: 'conversation.item.retrieve', item_id: 'c' });
+  assert.equal(call.last('error')['error'].code, 'item_not_found');
+});
+
+test('two hundred large items do not pile up', async () => {
+  const call = await new TestCall(parrot).start();
+  for (let i = 0; i < 200; i++) {
+    call.send({ type: 'conversation.item.create', item: { type: 'message', role: 'user', content: [{ type: 'input_text', text: 'x'.repeat(50_000) }] } });
+  }
+  assert.ok(call.conversation.dump().items < 100);
+});
+
+test('response.create asks the agent, and a second one is refused while it speaks', async () => {
+  const call = await new TestCall(speaker()).start();
+  call.send({ type: 'response.create' });
+  await call.wait(200);
+  call.send({ type: 'response.create', event_id: 'second' });
+  assert.equal(call.last('error')['error'].code, 'conversation_already_has_active_response');
+  assert.equal(call.last('error')['error'].event_id, 'second');
+  await call.wait(1000);
+  assert.equal(call.find('response.done')['response'].status, 'completed');
+  assert.equal(call.frames.length, 52, 'a second, and two frames of silence');
+});
+
+test('an agent without answers refuses response.create', async () => {
+  const call = await new TestCall({ name: 'mute', format: { codec: 'opus' }, open: () => ({}) }).start();
+  call.send({ type: 'response.create' });
+  assert.equal(call.last('error')['error'].code, 'response_not_supported');
+});
+
+test('response.cancel stops the sound, and the agent hears of it', async () => {
+  const agent = speaker();
+  const call = await new TestCall(agent).start();
+  call.send({ type: 'response.create' });
+  await call.wait(200);
+  call.send({ type: 'response.cancel', response_id: 'resp_other' });
+  assert.equal(call.last('error')['error'].code, 'response_cancel_not_active');
+  call.send({ type: 'response.cancel', response_id: agent.responses[0].id });
+  const frames = call.frames.length;
+  assert.equal(agent.responses[0].signal.aborted, true);
+  agent.responses[0].play(new Int16Array(8000));
+  await call.wait(400);
+  assert.equal(call.frames.length, frames + 2, 'only the silence at the end follows');
+  const done = call.find('response.done')['response'];
+  assert.deepEqual(done.status_details, { type: 'cancelled', reason: 'client_cancelled' });
+  assert.ok(call.types().includes('output_audio_buffer.cleared'));
+});
+
+test('output_audio_buffer.clear without an answer going on is no error', async () => {
+  const call = await new TestCall(parrot).start();
+  call.send({ type: 'output_audio_buffer.clear' });
+  assert.deepEqual(call.types(), ['session.created']);
+});
+
+test('with interrupt_response off the answer goes on while the caller speaks', async () => {
+  const session = { audio: { input: { turn_detection: { type: 'server_vad', interrupt_response: false } } } };
+  const call = await new TestCall(speaker(6000), session).start();
+  call.send({ type: 'response.create' });
+  await call.say(speech);
+  assert.ok(call.types().includes('input_audio_buffer.speech_stopped'));
+  assert.equal(call.types().includes('response.done'), false);
+  assert.equal(call.events.filter(({ type }) => type === 'response.created').length, 1);
+});
+
+test('with create_response off the turn waits for response.create', async () => {
+  const session = { audio: { input: { turn_detection: { type: 'server_vad', create_response: false } } } };
+  const call = await new TestCall(parrot, session).start();
+  await call.say(speech);
+  assert.ok(call.types().includes('input_audio_buffer.committed'));
+  assert.equal(call.types().includes('response.created'), false);
+  call.send({ type: 'response.create' });
+  await call.wait(3000);
+  assert.equal(call.find('response.done')['response'].status, 'completed');
+  assert.ok(call.frames.length > 60);
+});
+
+test('push to talk: nothing happens until the client commits', async () => {
+  const call = await new TestCall(parrot, { audio: { input: { turn_detection: null } } }).start();
+  await call.say(speech);
+  assert.deepEqual(call.types(), ['session.created']);
+  call.send({ type: 'input_audio_buffer.commit' });
+  call.send({ type: 'response.create' });
+  await call.wait(4000);
+  assert.deepEqual(call.types().slice(1, 5), ['input_audio_buffer.committed', 'conversation.item.added', 'conversation.item.done', 'response.created']);
+  assert.ok(Math.abs(call.frames.length - 2 - speech.length) <= 1, 'all that was said comes back');
+  call.send({ type: 'input_audio_buffer.clear' });
+  call.send({ type: 'input_audio_buffer.commit' });
+  assert.equal(call.last('error')['error'].code, 'input_audio_buffer_commit_empty');
+});
+
+test('turn detection can be switched off and on during the call', async () => {
+  const call = await new TestCall(parrot).start();
+  call.send({ type: 'session.update', session: { audio: { input: { turn_detection: null } } } });
+  await call.say(speech);
+  assert.equal(call.types().includes('input_audio_buffer.speech_started'), false);
+  call.send({ type: 'session.update', session: { audio: { input: { turn_detection: { type: 'semantic_vad', eagerness: 'high' } } } } });
+  await call.say(speech);
+  const { item_id: item } = call.find('input_audio_buffer.speech_started');
+  assert.equal(call.find('input_audio_buffer.speech_stopped')['item_id'], item);
+  assert.equal(call.find('input_audio_buffer.committed')['item_id'], item);
+});
+
+test('a caller whose packets stop in the middle of a word still ends the turn', async () => {
+  const call = await new TestCall(parrot).start();
+  await call.say(speech.slice(0, 30));
+  assert.ok(call.types().includes('input_audio_buffer.speech_started'));
+  await call.wait(1500);
+  assert.ok(call.types().includes('input_audio_buffer.speech_stopped'));
+  await call.wait(3000);
+  assert.equal(call.conversation.wantsTick, false);
+});
+
+test('10% of packets lost do not break a turn apart', async () => {
+  const call = await new TestCall(parrot).start();
+  const packets = encodeWav(padded(readWav('hello.wav'), 200, 900));
+  await call.say(packets.map((packet, i) => (i % 10 === 3 ? null : packet)));
+  assert.equal(call.events.filter(({ type }) => type === 'input_audio_buffer.speech_started').length, 1);
+  assert.ok(call.find('input_audio_buffer.speech_stopped'));
+});
+
+test('event ids are unique', async () => {
+  const call = await new TestCall(parrot).start();
+  await call.say(speech);
+  const ids = call.events.map((event) => event['event_id']);
+  assert.equal(new Set(ids).size, ids.length);
+});
