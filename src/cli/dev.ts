@@ -6,7 +6,7 @@ import { createLogger, type LogLevel } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
 import { formatAddress, parseAddress, parseIp, type TransportAddress } from '../wire/address.ts';
 import { requireKeyBeyondLoopback, startApiServer } from './api-server.ts';
-import { findSecrets } from './environment.ts';
+import { findSecrets, warnOfWeakSecret } from './environment.ts';
 import { options } from './options.ts';
 import type { Roles } from './roles.ts';
 import { runUntilSignal } from './run-until-signal.ts';
@@ -55,6 +55,7 @@ async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
   const { agent, workers, maxCalls, logLevel, apiKey = null } = flags;
   const secrets = findSecrets() ?? { secret: randomBytes(32).toString('base64') };
   const logger = createLogger({ level: logLevel, redact: [...Object.values(secrets), apiKey ?? ''] });
+  warnOfWeakSecret(secrets, logger);
   const httpAddress = await resolveAddress(flags.http);
   requireKeyBeyondLoopback(httpAddress, apiKey);
 

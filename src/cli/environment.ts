@@ -1,8 +1,15 @@
+import type { Logger } from '../observe/log.ts';
 import type { Secrets } from './roles.ts';
 import { StartupError } from './startup-error.ts';
 
 /** Shorter ones can be guessed offline from a single routing token. */
 const MIN_SECRET_LENGTH = 16;
+
+/** Tells the operator of a secret that is too short. It is taken all the same: a running deployment may have it. */
+export function warnOfWeakSecret({ secret, previousSecret = secret }: Secrets, logger: Logger): void {
+  if (Math.min(secret.length, previousSecret.length) >= MIN_SECRET_LENGTH) return;
+  logger.warn(`the secret has fewer than ${MIN_SECRET_LENGTH} characters and can be guessed: make one with \`openssl rand -base64 32\``);
+}
 
 /** The same text in the help of every command that needs the secret. */
 export const SECRET_HELP = `
@@ -12,7 +19,7 @@ Environment:
 
 /**
  * The deployment's secrets. They have no flags: a command line is readable by every user of a machine.
- * @throws {StartupError} when there is none or it is too short.
+ * @throws {StartupError} when there is none.
  */
 export function readSecrets(): Secrets {
   const secrets = findSecrets();
@@ -24,8 +31,8 @@ export function readSecrets(): Secrets {
 
 /** {@link readSecrets}, but null when there is none. */
 export function findSecrets(): Secrets | null {
-  const secret = read('EARSHOT_SECRET');
-  const previousSecret = read('EARSHOT_SECRET_PREVIOUS');
+  const secret = process.env['EARSHOT_SECRET'];
+  const previousSecret = process.env['EARSHOT_SECRET_PREVIOUS'];
   if (secret === undefined) return null;
   return previousSecret === undefined ? { secret } : { secret, previousSecret };
 }
@@ -35,12 +42,4 @@ export function dropEmptyVariables(): void {
   for (const [name, value] of Object.entries(process.env)) {
     if (name.startsWith('EARSHOT_') && value === '') delete process.env[name];
   }
-}
-
-function read(name: string): string | undefined {
-  const value = process.env[name];
-  if (value !== undefined && value.length < MIN_SECRET_LENGTH) {
-    throw new StartupError(`${name} is too short to be a secret: give at least ${MIN_SECRET_LENGTH} characters, best from \`openssl rand -base64 32\`.`);
-  }
-  return value;
 }

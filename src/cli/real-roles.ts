@@ -1,3 +1,5 @@
+import type { MetricReading } from '../observe/metrics.ts';
+import type { Relay } from '../relay/index.ts';
 import type { Roles } from './roles.ts';
 
 /**
@@ -6,21 +8,35 @@ import type { Roles } from './roles.ts';
  */
 export const roles: Roles = {
   async startRelay(options) {
-    const { startRelay } = await load<Pick<Roles, 'startRelay'>>('../relay/index.js');
-    return startRelay(options);
+    const { describeCounter, RELAY_COUNTERS, startRelay } = await import('../relay/index.ts');
+    const relay = await startRelay(options);
+    return Object.assign(relay, { metrics: () => relayReadings(relay, RELAY_COUNTERS, describeCounter) });
   },
   async startTransceiver(options) {
-    const { startTransceiver } = await load<Pick<Roles, 'startTransceiver'>>('../transceiver/index.js');
+    const { startTransceiver } = await import('../transceiver/index.ts');
     return startTransceiver(options);
   },
   async routingKeys({ secret, previousSecret }) {
-    const { RoutingKeys } = await load<{ RoutingKeys: RoutingKeysConstructor }>('../wire/routing-token.js');
+    const { RoutingKeys } = await import('../wire/routing-token.ts');
     return new RoutingKeys(secret, previousSecret);
   },
 };
 
-type RoutingKeysConstructor = new (secret: string, previous?: string) => Awaited<ReturnType<Roles['routingKeys']>>;
+type RelayModule = typeof import('../relay/index.ts');
 
-async function load<T>(path: string): Promise<T> {
-  return (await import(new URL(path, import.meta.url).href)) as T;
+function relayReadings(
+  relay: Relay,
+  series: RelayModule['RELAY_COUNTERS'],
+  describe: RelayModule['describeCounter'],
+): MetricReading[] {
+  const counters = relay.counters();
+  return [
+    { name: 'earshot_relay_flows', help: 'Flows remembered now.', value: relay.flows() },
+    ...series.map((counter) => ({
+      name: `earshot_relay_${counter.name}_total`,
+      help: counter.name === 'dropped' ? counter.help : describe(counter),
+      labels: counter.labels,
+      value: counters[counter.key],
+    })),
+  ];
 }

@@ -3,7 +3,7 @@ import { createLogger, type LogLevel } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
 import { createAdminServer, type HttpServer } from '../signaling/base-server.ts';
 import { formatAddress } from '../wire/address.ts';
-import { readSecrets, SECRET_HELP } from './environment.ts';
+import { readSecrets, SECRET_HELP, warnOfWeakSecret } from './environment.ts';
 import { options, required } from './options.ts';
 import type { Engine, Roles } from './roles.ts';
 import { runUntilSignal } from './run-until-signal.ts';
@@ -51,6 +51,7 @@ async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
   const { cluster, engine, allowTargets, workers, maxFlows, trunkMtu, logLevel } = flags;
   const secrets = readSecrets();
   const logger = createLogger({ level: logLevel, redact: Object.values(secrets) });
+  warnOfWeakSecret(secrets, logger);
   const relay = await roles.startRelay({
     ...secrets,
     udp: await resolveAddress(flags.udp),

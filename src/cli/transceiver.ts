@@ -3,7 +3,7 @@ import { createLogger, type LogLevel } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
 import { formatAddress, type TransportAddress } from '../wire/address.ts';
 import { requireKeyBeyondLoopback, startApiServer } from './api-server.ts';
-import { readSecrets, SECRET_HELP } from './environment.ts';
+import { readSecrets, SECRET_HELP, warnOfWeakSecret } from './environment.ts';
 import { options, required } from './options.ts';
 import type { Roles } from './roles.ts';
 import { runUntilSignal } from './run-until-signal.ts';
@@ -54,6 +54,7 @@ async function runTransceiver(flags: TransceiverFlags, roles: Roles): Promise<vo
   const { agent, cluster, workers, maxCalls, trunkMtu, logLevel, apiKey = null } = flags;
   const secrets = readSecrets();
   const logger = createLogger({ level: logLevel, redact: [...Object.values(secrets), apiKey ?? ''] });
+  warnOfWeakSecret(secrets, logger);
   const address = await resolveAddress(flags.http);
   requireKeyBeyondLoopback(address, apiKey);
   const trunk = await resolveAddress(flags.trunk);

@@ -1,8 +1,8 @@
 import type { SessionConfig } from '../conversation/session-config.ts';
 import type { LogLevel } from '../observe/log.ts';
+import type { MetricReading } from '../observe/metrics.ts';
 import type { CallAnswer, IceUpdate } from '../signaling/call-service.ts';
 import type { TransportAddress } from '../wire/address.ts';
-import type { MetricReading } from './shard-metrics.ts';
 
 /** What the main thread and its shards (worker threads) say to each other. Plain data: it crosses by structured clone. */
 

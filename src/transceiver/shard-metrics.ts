@@ -1,13 +1,5 @@
+import type { MetricReading } from '../observe/metrics.ts';
 import type { UdpSocketCounters } from '../net/udp-socket.ts';
-
-/** One time series' present value, as plain data that crosses from a shard's thread to the one that serves metrics. */
-export interface MetricReading {
-  /** `earshot_…`; ends in `_total` for what only grows. */
-  readonly name: string;
-  readonly help: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly value: number;
-}
 
 /** Why a shard dropped what came over the trunk, before any session saw it; also the metric's label. */
 export const SHARD_DROP_REASONS = {

@@ -5,6 +5,7 @@ import { openUdpSocket } from '../net/open-udp-socket.ts';
 import { TrunkBundler } from '../net/trunk-bundler.ts';
 import type { UdpSocket, UdpSocketHandler } from '../net/udp-socket.ts';
 import { createLogger, type Logger } from '../observe/log.ts';
+import type { MetricReading } from '../observe/metrics.ts';
 import { CallError, type CallAnswer, type IceUpdate } from '../signaling/call-service.ts';
 import { DtlsCertificate, loadSrtpCiphers, type Answerer, type SrtpCiphers } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
@@ -18,7 +19,7 @@ import { Call, type CallHost } from './call.ts';
 import { ClientPaths, type ClientPath } from './client-paths.ts';
 import { MediaClock } from './media-clock.ts';
 import type { ShardOptions } from './protocol.ts';
-import { ShardCounters, type MetricReading } from './shard-metrics.ts';
+import { ShardCounters } from './shard-metrics.ts';
 
 const NONCES = 2 ** 24;
 

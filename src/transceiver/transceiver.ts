@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os';
 import type { LogLevel } from '../observe/log.ts';
+import type { MetricReading } from '../observe/metrics.ts';
 import { CallError, type CallAnswer, type CallRequest, type CallService, type IceUpdate } from '../signaling/call-service.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { CallIdKeys } from '../wire/call-id.ts';
-import type { MetricReading } from './shard-metrics.ts';
 import { pinNativeModules } from './native-modules.ts';
 import { ShardThread } from './shard-thread.ts';
 
