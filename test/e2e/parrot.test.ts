@@ -37,7 +37,8 @@ test('what was said comes back after its end, with the events of a turn in their
   ]) {
     await caller.events.next(type);
   }
-  assert.ok(caller.events.all.some(({ event }) => event.type === 'response.done'));
+  // Before or after the end of the sound: an agent may be done with an answer that is still being played.
+  await caller.events.seen('response.done');
   assert.ok(!caller.events.all.some(({ event }) => event.type === 'output_audio_buffer.cleared'));
 
   const match = similarity(hello, decodeHeard(caller.heard));

@@ -42,12 +42,29 @@ export class EventMailbox implements AsyncIterable<ReceivedEvent> {
     throw new Error(`the data channel closed before ${type} came; there were: ${passed.join(', ') || 'no events'}`);
   }
 
+  /**
+   * The first event of this type, come or yet to come; consumes nothing.
+   * @throws {Error} when the channel closes first.
+   */
+  async seen(type: string): Promise<ReceivedEvent> {
+    for (;;) {
+      const found = this.all.find(({ event }) => event.type === type);
+      if (found) return found;
+      if (this.#closed) throw new Error(`the data channel closed and ${type} had not come`);
+      await this.#change();
+    }
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<ReceivedEvent> {
     for (;;) {
       while (this.#next < this.all.length) yield this.all[this.#next++];
       if (this.#closed) return;
-      await new Promise<void>((resolve) => this.#wake.push(resolve));
+      await this.#change();
     }
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#wake.push(resolve));
   }
 
   #wakeAll(): void {

@@ -161,7 +161,6 @@ export class LibdatachannelCaller {
   }
 
   #sendFrame(pcm: Int16Array): void {
-    if (!this.#track.isOpen()) return;
     const packet = buildRtp({
       payloadType: PAYLOAD_TYPE,
       marker: false,
@@ -171,7 +170,11 @@ export class LibdatachannelCaller {
       payload: this.#encoder.encode(pcm),
     });
     this.#timestamp += FRAME_SAMPLES;
-    this.#track.sendMessageBinary(packet);
+    try {
+      this.#track.sendMessageBinary(packet);
+    } catch {
+      // The other side has ended the call; the state change that says so is on its way.
+    }
   }
 }
 
