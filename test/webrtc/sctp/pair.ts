@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { SctpAssociation } from '../../../src/webrtc/sctp/association.ts';
 import type { SctpOptions, SctpOutput } from '../../../src/webrtc/sctp/association-types.ts';
+import { PacketReader } from '../../../src/webrtc/sctp/packet.ts';
 import { type PathOptions, Prng, VirtualNetwork } from './virtual-network.ts';
 
 type Event = Exclude<SctpOutput, { type: 'transmit' | 'timeout' }>;
@@ -82,4 +83,13 @@ export function numberOf(data: Uint8Array): number {
   const number = new DataView(data.buffer, data.byteOffset).getUint32(0);
   assert.ok(Buffer.from(data.buffer, data.byteOffset, data.length).equals(patterned(number, data.length)));
   return number;
+}
+
+/** Types of the chunks of a packet. */
+export function chunkTypes(packet: Uint8Array): number[] {
+  const reader = new PacketReader();
+  assert.equal(reader.open(packet), null);
+  const types: number[] = [];
+  while (reader.next()) types.push(reader.type);
+  return types;
 }
