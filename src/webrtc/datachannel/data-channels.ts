@@ -150,6 +150,12 @@ export class DataChannels {
     this.#association.send(channelId, ppid, bytes, sendOptions(channel), now);
   }
 
+  /** Whether `send` would take a message for this channel. */
+  isOpen(channelId: number): boolean {
+    const channel = this.#channels.get(channelId);
+    return channel !== undefined && channel.state !== 'closing';
+  }
+
   /** Closes a channel once all that was sent on it has left; idempotent. `channel-closed` tells the end. */
   close(channelId: number, now: number): void {
     this.#now = now;

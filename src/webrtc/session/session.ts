@@ -306,7 +306,7 @@ export class Session {
     if (!this.#rtp) return this.#drop('no-audio');
     if (!this.#srtpIn) return this.#drop('no-keys');
     // RFC 5761, section 4: RTCP packet types live where RTP would have payload types 64 to 95.
-    const isRtcp = data.length > 1 && data[1]! >= 192 && data[1]! < 224;
+    const isRtcp = data.length > 1 && data[1] >= 192 && data[1] < 224;
     if (isRtcp) {
       const length = this.#srtpIn.unprotectRtcp(data, data.length);
       if (length < 0) return false;
