@@ -1,5 +1,5 @@
 import type { MetricReading } from '../observe/metrics.ts';
-import type { Relay } from '../relay/index.ts';
+import type { describeCounter, Relay, RELAY_COUNTERS } from '../relay/index.ts';
 import type { Roles } from './roles.ts';
 
 /**
@@ -8,9 +8,9 @@ import type { Roles } from './roles.ts';
  */
 export const roles: Roles = {
   async startRelay(options) {
-    const { describeCounter, RELAY_COUNTERS, startRelay } = await import('../relay/index.ts');
-    const relay = await startRelay(options);
-    return Object.assign(relay, { metrics: () => relayReadings(relay, RELAY_COUNTERS, describeCounter) });
+    const relaying = await import('../relay/index.ts');
+    const relay = await relaying.startRelay(options);
+    return Object.assign(relay, { metrics: () => relayReadings(relay, relaying.RELAY_COUNTERS, relaying.describeCounter) });
   },
   async startTransceiver(options) {
     const { startTransceiver } = await import('../transceiver/index.ts');
@@ -22,12 +22,10 @@ export const roles: Roles = {
   },
 };
 
-type RelayModule = typeof import('../relay/index.ts');
-
 function relayReadings(
   relay: Relay,
-  series: RelayModule['RELAY_COUNTERS'],
-  describe: RelayModule['describeCounter'],
+  series: typeof RELAY_COUNTERS,
+  describe: typeof describeCounter,
 ): MetricReading[] {
   const counters = relay.counters();
   return [
