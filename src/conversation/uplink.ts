@@ -36,8 +36,6 @@ export class Uplink {
   #lastDuration = (FRAME_MS * OPUS_CLOCK_RATE) / 1000;
   /** Up to when the sink has been fed, in the clock of `now`. */
   #fedUntil = -Infinity;
-  /** Silence given in place of packets that did not come, which a jump in the timestamps may explain later. */
-  #starvedMs = 0;
 
   constructor(rate: PcmRate, turns: TurnDetectorSettings | null, sink: UplinkSink) {
     this.#rate = rate;
@@ -104,8 +102,7 @@ export class Uplink {
     this.#drain(now);
     // A caller who falls silent may send nothing at all (DTX, a muted track): the turn must end all the same.
     while (this.speaking && now - this.#fedUntil >= STARVED_MS) {
-      this.#feedSilence(FRAME_MS);
-      this.#starvedMs += FRAME_MS;
+      this.#feedSilence();
       this.#fedUntil += FRAME_MS;
     }
   }
@@ -132,22 +129,20 @@ export class Uplink {
     }
   }
 
-  /** Timestamps that jump without loss are a pause (RFC 3550, section 5.1): it is filled up, as far as time has passed. */
+  /** Timestamps that jump without loss are a pause (RFC 3550, section 5.1): it is filled as far as time has passed. */
   #fillPause(timestamp: number, now: number): void {
-    if (this.#expected !== null) {
-      const pauseMs = ((timestamp - this.#expected) * 1000) / OPUS_CLOCK_RATE - this.#starvedMs;
-      const ms = Math.min(pauseMs, now - this.#fedUntil, MAX_PAUSE_MS);
-      for (let filled = FRAME_MS; filled <= ms; filled += FRAME_MS) this.#feedSilence(FRAME_MS);
-    }
-    this.#starvedMs = 0;
+    if (this.#expected === null) return;
+    const pauseMs = ((timestamp - this.#expected) * 1000) / OPUS_CLOCK_RATE;
+    const ms = Math.min(pauseMs, now - this.#fedUntil, MAX_PAUSE_MS);
+    for (let filled = FRAME_MS; filled <= ms; filled += FRAME_MS) this.#feedSilence();
   }
 
-  #feedSilence(ms: number): void {
-    this.#feed(new Int16Array((this.#rate * ms) / 1000));
+  #feedSilence(): void {
+    this.#feed(new Int16Array((this.#rate * FRAME_MS) / 1000));
   }
 
   #feed(samples: Int16Array): void {
-    // Speech is looked for after the agent has the samples, but the sink may change or keep them: look first.
+    // The agent has the samples before it hears of a turn in them, but they are its to change: look at them first.
     const events = this.#detection === null ? NO_EVENTS : detect(this.#detection, samples);
     this.#samples += samples.length;
     this.#sink.samples(samples);

@@ -90,6 +90,8 @@ test('clear knows to the millisecond what was sent and what was not', () => {
   const after = play(playout, every20(1260, 10));
   assert.deepEqual(after.map(({ payload }) => payload), [null, null], 'nothing but silence follows');
   assert.equal(playout.sentMs, 260);
+  playout.push(99, FRAME);
+  assert.deepEqual(play(playout, [2000]).map(({ payload }) => payload), [99]);
 });
 
 test('drained when the last frame has had its time, not before', () => {
