@@ -64,7 +64,10 @@ export class ClientSecrets {
   /** The claims of an authentic value, expired or not, and null for anything else. Never throws. */
   open(value: string): ClientSecretClaims | null {
     if (!value.startsWith(PREFIX) || value.length > MAX_VALUE_LENGTH) return null;
-    const sealed = Buffer.from(value.slice(PREFIX.length), 'base64url');
+    const text = value.slice(PREFIX.length);
+    const sealed = Buffer.from(text, 'base64url');
+    // Node's decoder skips what is no base64url; a secret has one spelling only.
+    if (sealed.toString('base64url') !== text) return null;
     if (sealed.length < 1 + IV_LENGTH + TAG_LENGTH || sealed[0] !== VERSION) return null;
     for (const key of this.#opening) {
       const plain = decrypt(key, sealed);

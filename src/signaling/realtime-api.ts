@@ -126,7 +126,8 @@ export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOpti
 
   app.patch(CALL, { onRequest: [authenticate, accept([SDP_FRAGMENT])] }, async (request, reply) => {
     const { id } = request.params as { id: string };
-    const { fragment, etag } = await calls.restartIce(id, request.body as string, readIfMatch(request.headers['if-match']));
+    const sent = typeof request.body === 'string' ? request.body : '';
+    const { fragment, etag } = await calls.restartIce(id, sent, readIfMatch(request.headers['if-match']));
     if (fragment === null) return reply.code(204).send();
     return reply.code(200).type(SDP_FRAGMENT).header('ETag', formatEntityTag(etag)).send(fragment);
   });

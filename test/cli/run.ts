@@ -23,7 +23,13 @@ export class CliProcess {
 
   constructor(args: readonly string[], env: Record<string, string> = {}, main = FAKE_MAIN) {
     const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('EARSHOT_')));
-    this.#child = spawn(process.execPath, [main, ...args], { env: { ...clean, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = spawn(process.execPath, [main, ...args], {
+      env: { ...clean, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // No command outlives its test, whatever goes wrong in it.
+      timeout: 30_000,
+      killSignal: 'SIGKILL',
+    });
     this.#child.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
     this.#child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     this.#closed = once(this.#child, 'close');

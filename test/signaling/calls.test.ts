@@ -116,6 +116,28 @@ test('a draining server takes no new call but still hangs up', async () => {
   assert.equal((await server.post('/v1/realtime/calls/rtc_1/hangup', '', { type: 'application/json' })).status, 200);
 });
 
+test('offers that pile up are sent elsewhere instead of being queued without end', { timeout: 10_000 }, async () => {
+  await using server = await startServer();
+  let release = (): void => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
+  const piledUp = new Promise<void>((resolve) => {
+    server.calls.onCreate = async ({ offer }) => {
+      if (server.calls.requests.length === 512) resolve();
+      await released;
+      return { id: `rtc_${offer.length}`, answer: ANSWER, etag: 'e' };
+    };
+  });
+  const request = `POST /v1/realtime/calls HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key-of-the-tests\r\nContent-Type: application/sdp\r\nContent-Length: ${OFFER.length}\r\n`;
+  const answers = sendRaw(server.port, `${request}\r\n${OFFER}`.repeat(511) + `${request}Connection: close\r\n\r\n${OFFER}`);
+  await piledUp;
+  const refused = await server.post('/v1/realtime/calls', OFFER);
+  assert.equal(refused.status, 503);
+  assert.equal((await errorOf(refused)).code, 'server_busy');
+  release();
+  assert.equal((await answers).match(/^HTTP\/1\.1 201 /gm)?.length, 512);
+  assert.equal((await server.post('/v1/realtime/calls', OFFER)).status, 201);
+});
+
 test('an unexpected failure is logged and not shown', async () => {
   await using server = await startServer();
   server.calls.onCreate = async () => {
@@ -154,7 +176,7 @@ test('DELETE and POST hangup end the call once; after that it is unknown', async
   assert.deepEqual(server.calls.hangups.map(({ reason }) => reason), ['client_hangup', 'client_hangup', 'client_hangup']);
 });
 
-test('a client that leaves before its answer does not keep a call', async () => {
+test('a client that leaves before its answer does not keep a call', { timeout: 10_000 }, async () => {
   await using server = await startServer();
   let answer = (): void => {};
   const asked = new Promise<void>((resolve) => {
@@ -203,6 +225,8 @@ test('PATCH follows the preconditions of WHIP', async () => {
   assert.equal((await patch('rtc_1', candidate, { 'If-Match': '"ice-0"' })).status, 412);
   assert.equal((await patch('rtc_1', candidate, { 'If-Match': 'W/"ice-1"' })).status, 412);
   assert.equal((await patch('rtc_1', candidate, { 'If-Match': 'ice-1' })).status, 400);
+  const bare = 'Host: x\r\nAuthorization: Bearer key-of-the-tests\r\nContent-Type: application/trickle-ice-sdpfrag\r\nIf-Match: *\r\nConnection: close';
+  assert.match(await sendRaw(server.port, `PATCH /v1/realtime/calls/rtc_1 HTTP/1.1\r\n${bare}\r\n\r\n`), /^HTTP\/1\.1 204 /, 'no body at all');
   assert.equal((await patch('rtc_9', candidate, { 'If-Match': '*' })).status, 404);
   const wrongType = await patch('rtc_1', candidate, { 'If-Match': '*', 'Content-Type': 'application/sdp' });
   assert.equal(wrongType.status, 415);
