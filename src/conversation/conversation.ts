@@ -392,7 +392,6 @@ export class Conversation {
     else this.#reject({ type: 'fault', kind: 'invalid_request_error', eventId, ...refused });
   }
 
-  // oxlint-disable-next-line typescript/consistent-return -- the switch is exhaustive
   #execute(command: Command): Refusal | null {
     switch (command.type) {
       case 'update_session':

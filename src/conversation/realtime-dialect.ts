@@ -35,7 +35,6 @@ export class RealtimeDialect implements Dialect {
     return readClientEvent(text);
   }
 
-  // oxlint-disable-next-line typescript/consistent-return -- the switch is exhaustive
   write(notice: Notice): string[] {
     switch (notice.type) {
       case 'session_created':

@@ -94,7 +94,6 @@ export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOpti
     const expiresAt = Math.floor(Date.now() / 1000) + (body.expires_after?.seconds ?? DEFAULT_LIFETIME);
     return { value: clientSecrets.seal({ session, expiresAt }), expires_at: expiresAt, session };
   };
-  // oxlint-disable-next-line oxc/no-async-endpoint-handlers -- a rule about Express: Fastify awaits its handlers.
   app.post(CLIENT_SECRETS, { onRequest: authenticate }, createClientSecret);
 
   const createCall = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {

@@ -1,5 +1,4 @@
-/** Length of a media frame and of a clock tick, ms: the packet time that every WebRTC client uses for Opus. */
-export const FRAME_MS = 20;
+import { FRAME_MS } from '../media/opus.ts';
 
 /**
  * One shared clock per worker: calls `tick` once per frame time on an absolute schedule, so that errors do not add up.

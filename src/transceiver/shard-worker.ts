@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { containAgentFaults } from '../conversation/agent-host.ts';
 import { CallError } from '../signaling/call-service.ts';
 import type { ShardError, ShardMessage, ShardOptions, ShardRequest, ShardRequestMessage, ShardResults } from './protocol.ts';
 import { openShard, type Shard } from './shard.ts';
@@ -16,9 +17,8 @@ try {
       (error: unknown) => tell({ type: 'error', id, error: toShardError(error) }),
     );
   });
-  // An agent's promise that nobody awaits must not end the other calls of this thread.
-  process.on('unhandledRejection', (reason) => shard.log.error({ err: reason }, 'unhandled rejection in an agent'));
-  process.on('uncaughtException', (error) => shard.log.error({ err: error }, 'uncaught exception in an agent'));
+  // What an agent throws in a timer or a forgotten promise ends its own call; what has no owner must end none.
+  containAgentFaults((error) => shard.log.error({ err: error }, 'an error that belongs to no call'));
   tell({ type: 'ready', trunk: shard.trunk });
 } catch (error) {
   const { message, code } = error as NodeJS.ErrnoException;

@@ -25,7 +25,7 @@ test('the older URL takes offers and points at the same resource', async () => {
 
 test('a form is read whether its fields are text or files, and its session reaches the call', async () => {
   await using server = await startServer();
-  const session = { type: 'realtime', model: 'm', instructions: 'be kind', tools: [{ name: 't' }] };
+  const session = { type: 'realtime', model: 'm', instructions: 'be kind', tools: [{ type: 'function', name: 't' }] };
   const asText = new FormData();
   asText.set('sdp', OFFER);
   asText.set('session', JSON.stringify(session));
