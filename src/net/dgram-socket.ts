@@ -59,7 +59,7 @@ class DgramSocket implements UdpSocket {
 
   send(data: Uint8Array, to: TransportAddress): void {
     if (this.#closing) return;
-    if (data.length > MAX_DATAGRAM_BYTES || to.family > this.address.family) {
+    if (data.length > MAX_DATAGRAM_BYTES || to.port === 0 || to.family > this.address.family) {
       this.counters.sendErrors++;
       return;
     }

@@ -94,12 +94,14 @@ export class ReceiveVector extends MessageVector {
     return received > 0 ? received : 0;
   }
 
-  /** Sets the fields to message `i` and makes its header ready for the next `receive`. */
+  /**
+   * Sets the fields to message `i`. Its header needs no making ready for the next `receive`: the kernel has written the
+   * length of its sender's name, and on one socket all names are equally long.
+   */
   read(i: number): void {
     const header = this.headerAt(i) >> 2;
     this.length = this.words[header + (MSG_LEN_OFFSET >> 2)];
     this.truncated = (this.words[header + (FLAGS_OFFSET >> 2)] & MSG_TRUNC) !== 0;
-    this.words[header + (NAMELEN_OFFSET >> 2)] = SOCKADDR_MAX;
     readSockaddr(this.memory, this.nameAt(i), this.from);
   }
 }

@@ -55,7 +55,7 @@ class MmsgSocket implements UdpSocket {
   send(data: Uint8Array, to: TransportAddress): void {
     const out = this.#out;
     if (this.#closed) return;
-    if (data.length > MAX_DATAGRAM_BYTES || to.family > this.address.family) {
+    if (data.length > MAX_DATAGRAM_BYTES || to.port === 0 || to.family > this.address.family) {
       this.counters.sendErrors++;
       return;
     }

@@ -1,4 +1,4 @@
-import { DROP_REASONS, DROP_REASON_LIST, type DropReason } from './drop-reason.ts';
+import { DROP_REASON_LIST, type DropReason } from './drop-reason.ts';
 
 /** One series of the relay's metrics: a name, perhaps labels, and the key of its value in {@link RelayCounters}. */
 export interface RelayCounter {
@@ -47,11 +47,6 @@ export const RELAY_COUNTERS: readonly RelayCounter[] = [
     labels: { reason },
   })),
 ];
-
-/** What a value means, for people: a drop's reason, or the series' help. */
-export function describeCounter(counter: RelayCounter): string {
-  return counter.name === 'dropped' ? DROP_REASONS[counter.labels['reason'] as DropReason] : counter.help;
-}
 
 const INDEX = Object.fromEntries(RELAY_COUNTERS.map(({ key }, i) => [key, i])) as Record<RelayCounterKey, number>;
 const FLOWS_INDEX = RELAY_COUNTERS.length;

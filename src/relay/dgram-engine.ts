@@ -9,7 +9,7 @@ export async function startDgramEngine(options: EngineOptions): Promise<RelayEng
   const { udp, trunk, receiveBuffer, sendBuffer } = options;
   const workerData: DgramWorkerSetup = { ...options.workers[0], udp, trunk, receiveBuffer, sendBuffer };
   const thread = new Worker(new URL('./dgram-worker.js', import.meta.url), { workerData, name: 'relay 0' });
-  const exit = once(thread, 'exit');
+  const exit = Promise.allSettled([once(thread, 'exit')]);
   const [message] = (await once(thread, 'message')) as [DgramWorkerMessage];
   if (message.type === 'failed') {
     await exit;
@@ -22,7 +22,7 @@ export async function startDgramEngine(options: EngineOptions): Promise<RelayEng
     async close() {
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       thread.postMessage('close');
-      await Promise.allSettled([exit]);
+      await exit;
     },
   };
 }

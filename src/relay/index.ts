@@ -1,4 +1,4 @@
-export { RELAY_COUNTERS, type RelayCounter, type RelayCounterKey, type RelayCounters, describeCounter } from './counters.ts';
+export { RELAY_COUNTERS, type RelayCounter, type RelayCounterKey, type RelayCounters } from './counters.ts';
 export { DROP_REASONS, DROP_REASON_LIST, type DropReason } from './drop-reason.ts';
 export { explain } from './explain.ts';
 export { DEFAULT_ALLOWED_TARGETS } from './networks.ts';

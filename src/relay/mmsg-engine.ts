@@ -44,7 +44,7 @@ export function startMmsgEngine(options: EngineOptions): RelayEngine {
   };
   // A thread in poll(2) would hold up the end of the process until its time-out.
   process.once('exit', stop);
-  const exits = threads.map((thread) => once(thread, 'exit'));
+  const exits = Promise.allSettled(threads.map((thread) => once(thread, 'exit')));
   return {
     udp: publicSockets[0].address,
     trunk: trunkSockets.map(({ address }) => address),
@@ -52,7 +52,7 @@ export function startMmsgEngine(options: EngineOptions): RelayEngine {
     async close() {
       process.off('exit', stop);
       stop();
-      await Promise.allSettled(exits);
+      await exits;
       closeAll(libc, [...publicSockets, ...trunkSockets]);
       for (const fd of wakeFds) libc.close(fd);
     },

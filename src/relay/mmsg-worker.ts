@@ -10,9 +10,9 @@ import { type RelayWorkerSetup, STOP, controlWord, makeCore } from './worker-set
 /**
  * A relay worker of the `mmsg` engine: a thread that lives in one blocking loop on two sockets.
  *
- *   ┌─► recvmmsg(public) ─► decide ─► bundle ─► sendmmsg(trunk)
- *   │   recvmmsg(trunk)  ─► decide ───────────► sendmmsg(public)     straight from receive memory
- *   └── both empty: poll(public, trunk, wake)
+ *   ┌─► poll(public, trunk, wake)          left out while a socket gives full batches
+ *   │   recvmmsg(public) ─► decide ─► bundle ─► sendmmsg(trunk)
+ *   └── recvmmsg(trunk)  ─► decide ───────────► sendmmsg(public)     straight from receive memory
  *
  * Sockets are opened by the main thread, in a fixed order. It writes the control word and then the eventfd `wakeFd`
  * to end the loop; counters are in shared memory.
@@ -29,6 +29,8 @@ const SEND_BATCH = 256;
 const POLL_MS = 1000;
 const TICK_MS = 1000;
 const POLLIN = 1;
+const POLLFD_BYTES = 8;
+const REVENTS = 6;
 
 class MmsgLoop {
   readonly #libc: Libc;
@@ -43,6 +45,8 @@ class MmsgLoop {
   readonly #trunkOut: SendVector;
   readonly #viaOut: SendVector;
   readonly #pollSet: Uint8Array;
+  #publicReady = false;
+  #trunkReady = false;
   #nextTick = 0;
 
   constructor(libc: Libc, setup: MmsgWorkerSetup) {
@@ -78,14 +82,22 @@ class MmsgLoop {
 
   run(): void {
     while (Atomics.load(this.#control, 0) !== STOP) {
+      if (!this.#publicReady && !this.#trunkReady) this.#wait();
       const now = performance.now();
-      const received = this.#drainPublic(now) + this.#drainTrunk(now);
+      // A full batch means that more may wait; asking again after any other would mostly be a system call for nothing.
+      if (this.#publicReady) this.#publicReady = this.#drainPublic(now) === RECEIVE_BATCH;
+      if (this.#trunkReady) this.#trunkReady = this.#drainTrunk(now) === RECEIVE_BATCH;
       if (now >= this.#nextTick) {
         this.#nextTick = now + TICK_MS;
         this.#core.tick(now);
       }
-      if (received === 0) this.#libc.poll(this.#pollSet, 3, POLL_MS);
     }
+  }
+
+  #wait(): void {
+    const ready = this.#libc.poll(this.#pollSet, 3, POLL_MS) > 0;
+    this.#publicReady = ready && this.#pollSet[REVENTS] !== 0;
+    this.#trunkReady = ready && this.#pollSet[POLLFD_BYTES + REVENTS] !== 0;
   }
 
   #drainPublic(now: number): number {
@@ -132,13 +144,13 @@ class MmsgLoop {
   }
 }
 
-/** `struct pollfd`: fd i32, events i16, revents i16. */
+/** `struct pollfd`, {@link POLLFD_BYTES}: fd i32, events i16, revents i16. */
 function makePollSet(fds: readonly number[]): Uint8Array {
-  const memory = kernelMemory(fds.length * 8);
+  const memory = kernelMemory(fds.length * POLLFD_BYTES);
   const view = new DataView(memory.buffer);
   fds.forEach((fd, i) => {
-    view.setInt32(i * 8, fd, true);
-    view.setInt16(i * 8 + 4, POLLIN, true);
+    view.setInt32(i * POLLFD_BYTES, fd, true);
+    view.setInt16(i * POLLFD_BYTES + 4, POLLIN, true);
   });
   return memory;
 }

@@ -50,7 +50,10 @@ export interface Relay {
   readonly udp: TransportAddress;
   /** One per worker. */
   readonly trunk: readonly TransportAddress[];
-  /** Resolves when the relay has been closed; rejects when a worker has died, after which it must be closed. */
+  /**
+   * Resolves when the relay has been closed. Rejects when a worker has died, which ends the process unless handled:
+   * a new relay serves every call again within one voice packet.
+   */
   readonly finished: Promise<void>;
   /** Live values, summed over the workers. */
   counters(): RelayCounters;

@@ -56,7 +56,7 @@ export class TrunkCookies {
 }
 
 /** Bytes that an entry adds to a trunk datagram besides its payload. */
-export function trunkEntryOverhead(family: 4 | 6, hasVia: boolean): number {
+function trunkEntryOverhead(family: 4 | 6, hasVia: boolean): number {
   return ENTRY_FIXED_BYTES + (family === 4 ? 4 : 16) + (hasVia ? TRUNK_VIA_BYTES : 0);
 }
 

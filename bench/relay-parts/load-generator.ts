@@ -1,0 +1,126 @@
+import { kernelMemory, requireLibc } from '../../src/net/libc.ts';
+import { ReceiveVector } from '../../src/net/message-vector.ts';
+import { openRawSocket } from '../../src/net/raw-socket.ts';
+import { parseAddress } from '../../src/wire/address.ts';
+import { cpuSeconds } from '../support/cpu.ts';
+import { percentile } from '../support/stats.ts';
+import { ClientSwarm } from './client-swarm.ts';
+import { type LoadResult, type LoadTask, PACKET_BYTES } from './load.ts';
+
+/**
+ * Many clients in one blocking loop: shows each one's token, then sends voice-like packets at a steady rate and times
+ * what comes back. A process of its own, for one task given as JSON; it sends its parent a {@link LoadResult}.
+ *
+ *   packet: 0x80, three bytes, client u32, u32, time of sending f64 (ms), padding
+ */
+const BATCH = 64;
+const WARM_UP_MS = 300;
+const DRAIN_MS = 300;
+const MAX_SAMPLES = 1 << 20;
+
+const task = JSON.parse(process.argv[2]) as LoadTask;
+const relay = parseAddress(task.relay);
+const libc = requireLibc();
+const buffers = { receiveBuffer: 8 << 20, sendBuffer: 8 << 20 };
+const { fd } = openRawSocket(libc, { address: parseAddress('0.0.0.0:0'), reusePort: false, ...buffers });
+const incoming = new ReceiveVector(libc, BATCH);
+const received = new DataView(incoming.memory.buffer);
+const outgoing = new ClientSwarm(libc, BATCH);
+const sending = new DataView(outgoing.memory.buffer);
+const pollSet = kernelMemory(8);
+new DataView(pollSet.buffer).setInt32(0, fd, true);
+pollSet[4] = 1;
+const samples = new Float64Array(MAX_SAMPLES);
+let sampled = 0;
+/** Packets sent before this do not count. */
+let countFrom = Number.POSITIVE_INFINITY;
+
+function receive(): number {
+  let total = 0;
+  let count = 0;
+  do {
+    count = incoming.receive(fd);
+    const now = performance.now();
+    for (let i = 0; i < count; i++) {
+      incoming.read(i);
+      const at = incoming.slotAt(i);
+      if (incoming.memory[at] !== 0x80) continue;
+      const sentAt = received.getFloat64(at + 12);
+      if (sentAt < countFrom) continue;
+      if (sampled < MAX_SAMPLES) samples[sampled++] = now - sentAt;
+      total++;
+    }
+  } while (count === BATCH);
+  return total;
+}
+
+function push(client: number, length: number): void {
+  outgoing.from(client);
+  outgoing.push(length, 4, relay.ip, 0, relay.port);
+  if (outgoing.full) outgoing.send(fd);
+}
+
+function showTokens(): void {
+  const request = bindingRequest(`${task.ufrag}:load`);
+  for (let client = 0; client < task.clients; client++) {
+    outgoing.memory.set(request, outgoing.slotAt(outgoing.used));
+    push(client, request.length);
+  }
+  outgoing.send(fd);
+}
+
+/** Sends until `until` at the task's rate, taking what comes back; returns how many it sent and got back. */
+function run(until: number): { sent: number; got: number } {
+  const start = performance.now();
+  let sent = 0;
+  let got = 0;
+  for (let now = start; now < until; now = performance.now()) {
+    const due = Math.min(Math.floor(((now - start) * task.rate) / 1000) - sent, BATCH);
+    for (let i = 0; i < due; i++) {
+      const at = outgoing.slotAt(outgoing.used);
+      outgoing.memory[at] = 0x80;
+      sending.setUint32(at + 4, sent);
+      sending.setFloat64(at + 12, now);
+      push(sent++ % task.clients, PACKET_BYTES);
+    }
+    if (outgoing.used > 0) outgoing.send(fd);
+    got += receive();
+    if (due < BATCH) libc.poll(pollSet, 1, 1);
+  }
+  return { sent, got };
+}
+
+function measure(): LoadResult {
+  showTokens();
+  run(performance.now() + WARM_UP_MS);
+  const cpuBefore = cpuSeconds(task.relayPid);
+  const start = performance.now();
+  countFrom = start;
+  const { sent, got: gotMeanwhile } = run(start + task.seconds * 1000);
+  let got = gotMeanwhile;
+  const elapsed = performance.now() - start;
+  for (const until = performance.now() + DRAIN_MS; got < sent && performance.now() < until; ) {
+    libc.poll(pollSet, 1, 10);
+    got += receive();
+  }
+  const relayCpu = cpuSeconds(task.relayPid) - cpuBefore;
+  const sorted = samples.subarray(0, sampled).sort();
+  const micros = (p: number): number => percentile(sorted, p) * 1000;
+  return { sent, received: got, rate: (sent / elapsed) * 1000, relayCpu, p50: micros(50), p99: micros(99) };
+}
+
+/** RFC 8489, with USERNAME alone. */
+function bindingRequest(username: string): Uint8Array {
+  const padded = (username.length + 3) & ~3;
+  const request = Buffer.alloc(24 + padded);
+  request.writeUInt16BE(0x0001, 0);
+  request.writeUInt16BE(4 + padded, 2);
+  request.writeUInt32BE(0x2112a442, 4);
+  request.writeUInt16BE(0x0006, 20);
+  request.writeUInt16BE(username.length, 22);
+  request.write(username, 24, 'latin1');
+  return request;
+}
+
+process.send?.(measure());
+process.disconnect();
