@@ -66,11 +66,12 @@ export class RetransmissionQueue {
   constructor(options: {
     initialTsn: number;
     mayAbandon: boolean;
-    mtu: number;
+    /** User data that one packet carries at most, bytes. */
+    pmdcs: number;
     outbound: OutboundQueue;
     rto: RetransmissionTimeout;
   }) {
-    this.congestion = new CongestionControl(options.mtu);
+    this.congestion = new CongestionControl(options.pmdcs);
     this.#outbound = options.outbound;
     this.#rto = options.rto;
     this.#mayAbandon = options.mayAbandon;
