@@ -361,9 +361,11 @@ export class DataPath {
   #writeData(packet: PacketWriter, chunk: OutboundChunk): void {
     const { fragment } = chunk;
     const { message } = fragment;
-    // A retransmission asks to be acknowledged at once (RFC 7053): the sender has stalled long enough.
+    // A retransmission, or what fills the congestion window while more waits, asks to be acknowledged at once
+    // (RFC 7053): a delayed SACK would only stall the sender.
+    const stalls = !this.#outbound.isEmpty && this.retransmissions.isWindowFull;
     const flags =
-      (chunk.transmissions > 1 ? FLAG_IMMEDIATE : 0) |
+      (chunk.transmissions > 1 || stalls ? FLAG_IMMEDIATE : 0) |
       (message.ordered ? 0 : FLAG_UNORDERED) |
       (fragment.begins ? FLAG_BEGINS : 0) |
       (fragment.ends ? FLAG_ENDS : 0);

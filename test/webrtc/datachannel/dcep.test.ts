@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { type ChannelParameters, DCEP_ACK, encodeOpen, Ppid, readDcep } from '../../../src/webrtc/datachannel/dcep.ts';
 import { encodeMessage, MessageAssembler } from '../../../src/webrtc/datachannel/message-codec.ts';
 import { Prng } from '../sctp/virtual-network.ts';

@@ -10,21 +10,27 @@ const FIRST_TSN = 0xfffffffd;
 /** A queue with `count` chunks of 100 bytes in flight since time 0, one message each. */
 function inFlight(count: number, limits: { maxRetransmits?: number; streamId?: (i: number) => number } = {}): {
   queue: RetransmissionQueue;
-  sack(offset: number, ...gaps: number[]): SackVerdict;
-  sendLost(): number[];
+  sack: (offset: number, ...gaps: number[]) => SackVerdict;
+  sendLost: () => number[];
+  sendNew: (count: number) => void;
 } {
   const outbound = new OutboundQueue(100, 0, () => {});
   const rto = new RetransmissionTimeout();
   const queue = new RetransmissionQueue({ initialTsn: FIRST_TSN, mayAbandon: true, pmdcs: 100, outbound, rto });
   queue.peerWindow = 100_000;
-  for (let i = 0; i < count; i++) {
+  const enqueue = (i: number): void => {
     const streamId = limits.streamId?.(i) ?? 1;
     const maxRetransmits = limits.maxRetransmits ?? Infinity;
     outbound.enqueue({ streamId, ppid: 53, data: new Uint8Array(100), ordered: true, maxRetransmits, expiresAt: Infinity, ssn: 0 });
-  }
-  for (let i = 0; i < count; i++) queue.add(outbound.next(100, 0)!, 0);
+  };
+  const sendNew = (more: number): void => {
+    for (let i = 0; i < more; i++) enqueue(i);
+    for (let i = 0; i < more; i++) queue.add(outbound.next(100, 0)!, 0);
+  };
+  sendNew(count);
   return {
     queue,
+    sendNew,
     sack: (offset, ...gaps) => {
       const bytes = Uint8Array.from(gaps.flatMap((gap) => [gap >> 8, gap & 0xff]));
       return queue.acknowledge(tsnAdd(FIRST_TSN, offset - 1), 100_000, bytes, 0, gaps.length / 2, 50);
@@ -65,8 +71,8 @@ test('what a peer takes back is in flight again', () => {
   assert.equal(queue.outstandingBytes, 0);
 });
 
-test('the third missing report sends a chunk again, once, and halves the window once', () => {
-  const { queue, sack, sendLost } = inFlight(10);
+test('the third missing report sends a chunk again and halves the window; again only by what was sent later', () => {
+  const { queue, sack, sendLost, sendNew } = inFlight(8);
   const before = queue.congestion.window;
   sack(0, 2, 2);
   sack(0, 2, 3);
@@ -75,12 +81,14 @@ test('the third missing report sends a chunk again, once, and halves the window 
   assert.ok(queue.mayRetransmit);
   assert.deepEqual(sendLost(), [0]);
   assert.equal(queue.congestion.window, before / 2);
-  sack(0, 2, 5);
-  sack(0, 2, 6);
-  sack(0, 2, 7);
-  sack(0, 2, 8);
-  assert.deepEqual(sendLost(), [], 'the rest is for the timer');
-  assert.equal(queue.congestion.window, before / 2);
+  sendNew(4);
+  for (const last of [5, 6, 7, 8]) sack(0, 2, last);
+  assert.deepEqual(sendLost(), [], 'these were sent before the retransmission');
+  for (const last of [9, 10]) sack(0, 2, last);
+  assert.deepEqual(sendLost(), []);
+  sack(0, 2, 11);
+  assert.deepEqual(sendLost(), [0]);
+  assert.equal(queue.congestion.window, before / 2, 'one loss event');
 });
 
 test('a repeated SACK is no missing report', () => {
