@@ -120,14 +120,13 @@ export class OutboundQueue {
     return { message, data, begins, ends };
   }
 
-  /** Forgets the unsent rest of a partly sent message; false when all of it has been sent. */
-  discardRest(message: OutboundMessage): boolean {
+  /** Forgets the unsent rest of a message, if it is partly sent. */
+  discardRest(message: OutboundMessage): void {
     const stream = this.#current;
-    if (stream === null || stream.messages.at(0) !== message || this.#offset === 0) return false;
+    if (stream === null || stream.messages.at(0) !== message || this.#offset === 0) return;
     const left = message.data.length - this.#offset;
     this.#finishCurrent(stream);
     this.#release(stream, left);
-    return true;
   }
 
   /** After a stream reset its sequence numbers begin at 0 (RFC 6525, section 5.2.2). */

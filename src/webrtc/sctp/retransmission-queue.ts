@@ -137,7 +137,16 @@ export class RetransmissionQueue {
 
   /** Gives a new fragment its TSN and puts it in flight. */
   add(fragment: Fragment, now: number): OutboundChunk {
-    const chunk = this.#append(fragment, 'in-flight');
+    const chunk: OutboundChunk = {
+      fragment,
+      tsn: this.#nextTsn,
+      state: 'in-flight',
+      transmissions: 0,
+      misses: 0,
+      missingSince: this.#nextTsn,
+    };
+    this.#nextTsn = tsnAdd(this.#nextTsn, 1);
+    this.#chunks.push(chunk);
     this.#launch(chunk, now);
     if (this.#timedTsn === null) {
       this.#timedTsn = chunk.tsn;
@@ -249,20 +258,6 @@ export class RetransmissionQueue {
     return skipped === 0 ? null : { newCumulativeTsn: tsnAdd(this.#cumulativeTsn, skipped), streams };
   }
 
-  #append(fragment: Fragment, state: OutboundChunk['state']): OutboundChunk {
-    const chunk: OutboundChunk = {
-      fragment,
-      tsn: this.#nextTsn,
-      state,
-      transmissions: 0,
-      misses: 0,
-      missingSince: this.#nextTsn,
-    };
-    this.#nextTsn = tsnAdd(this.#nextTsn, 1);
-    this.#chunks.push(chunk);
-    return chunk;
-  }
-
   #launch(chunk: OutboundChunk, now: number): void {
     const bytes = chunk.fragment.data.length;
     chunk.transmissions += 1;
@@ -352,16 +347,11 @@ export class RetransmissionQueue {
     if (isSpent && this.#mayAbandon) this.#abandon(message, index);
   }
 
-  /**
-   * Gives up all of a message. Its unsent rest gets one TSN that is never sent: without it, a message of which all
-   * that was sent has arrived would leave nothing to skip, and the peer would wait for the rest for ever.
-   */
+  /** Gives up all of a message: what has been sent is skipped by FORWARD TSN, what has not is forgotten. */
   #abandon(message: OutboundMessage, index: number): void {
     this.#abandonedMessages += 1;
+    this.#outbound.discardRest(message);
     for (let i = index; i >= 0 && this.#chunks.at(i)!.fragment.message === message; i--) this.#giveUp(this.#chunks.at(i)!);
-    if (this.#outbound.discardRest(message)) {
-      this.#append({ message, data: new Uint8Array(0), begins: false, ends: true }, 'abandoned');
-    }
     for (let i = index + 1; this.#chunks.at(i)?.fragment.message === message; i++) this.#giveUp(this.#chunks.at(i)!);
   }
 

@@ -23,7 +23,7 @@ class Channels {
   constructor(seed: number, path: PathOptions = {}, options: Partial<DataChannelsOptions> = {}) {
     this.prng = new Prng(seed);
     const make = (role: 'dtls-client' | 'dtls-server'): DataChannels =>
-      new DataChannels({ role, localPort: 5000, remotePort: 5000, maxMessageSize: 262_144, random: this.prng.fill, now: 0, ...options });
+      new DataChannels({ role, localPort: 5000, remotePort: 5000, maxMessageSize: 262_144, random: this.prng.randomize, now: 0, ...options });
     this.peers = [make('dtls-client'), make('dtls-server')];
     this.network = new VirtualNetwork<DataChannelsOutput>(this.peers, this.prng, path, (who, output) => {
       if (output.type === 'buffered-low') this.lows.push(output.channelId);
@@ -84,6 +84,20 @@ test('messages sent right after open, before the association is up, arrive in or
   assert.equal(pair.events[SERVER][0].type, 'channel');
   assert.deepEqual(pair.messages(SERVER), messages);
   assert.ok(pair.lows.includes(id));
+});
+
+test('unordered messages do not overtake the OPEN they depend on', () => {
+  for (let seed = 0; seed < 10; seed++) {
+    const pair = new Channels(seed, { delay: 20, jitter: 30 }).connect();
+    pair.network.sleep(1_000);
+    const id = pair.do(CLIENT, (channels, now) => channels.open({ label: 'x', ordered: false }, now));
+    for (let i = 0; i < 10; i++) {
+      pair.do(CLIENT, (channels, now) => channels.send(id, `${i}`, now));
+      pair.network.sleep(2);
+    }
+    pair.run(() => pair.count(SERVER, 'message') === 10, 5_000);
+    assert.deepEqual(pair.peers[SERVER].dropped, {});
+  }
 });
 
 test('an answer that overtakes the ACK opens the channel first', () => {
@@ -207,9 +221,9 @@ test('mistakes of the caller are refused', () => {
 });
 
 /** DataChannels (the DTLS server) against a bare association, for what no decent peer sends. */
-function against(seed: number): { raw: SctpAssociation; run(ms: number): void; server: DataChannels; events: Event[]; rawEvents: SctpOutput[] } {
+function against(seed: number): { raw: SctpAssociation; run: (ms: number) => void; server: DataChannels; events: Event[]; rawEvents: SctpOutput[] } {
   const prng = new Prng(seed);
-  const options = { localPort: 5000, remotePort: 5000, maxMessageSize: 0, random: prng.fill, now: 0 };
+  const options = { localPort: 5000, remotePort: 5000, maxMessageSize: 0, random: prng.randomize, now: 0 };
   const raw = new SctpAssociation(options);
   const server = new DataChannels({ ...options, role: 'dtls-server' });
   const events: Event[] = [];

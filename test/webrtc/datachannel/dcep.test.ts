@@ -54,7 +54,7 @@ test('truncated, unknown and arbitrary control messages read as null or as what 
   const prng = new Prng(1);
   for (let i = 0; i < 100_000; i++) {
     const bytes = prng.below(2) === 0 ? open.slice(0, prng.below(open.length + 1)) : new Uint8Array(prng.below(40));
-    if (prng.below(2) === 0) prng.fill(bytes);
+    if (prng.below(2) === 0) prng.randomize(bytes);
     else if (bytes.length > 0) bytes[prng.below(bytes.length)] = prng.below(256);
     const message = readDcep(bytes);
     if (message?.type === 'open') assert.ok(message.parameters.label.length + message.parameters.protocol.length <= bytes.length);

@@ -233,7 +233,7 @@ test('100,000 arbitrary, truncated and mutated packets with right checksums neit
 
 function garbage(prng: Prng): Uint8Array {
   const packet = new Uint8Array(prng.below(120));
-  prng.fill(packet);
+  prng.randomize(packet);
   // Small chunk types and lengths are the interesting ones.
   if (packet.length > 16) {
     packet[12] = [prng.below(16), 130, 192, prng.below(256)][prng.below(4)];
