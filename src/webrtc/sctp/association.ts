@@ -68,7 +68,8 @@ export class SctpAssociation {
     dropped: {},
   };
   readonly #options: SctpOptions;
-  readonly #mtu: number;
+  /** User data that one packet carries at most, bytes. */
+  readonly #pmdcs: number;
   readonly #reader = new PacketReader();
   readonly #outbox: Outbox;
   readonly #handshake: Handshake;
@@ -90,8 +91,9 @@ export class SctpAssociation {
   constructor(options: SctpOptions) {
     this.#options = options;
     this.#now = options.now;
-    this.#mtu = (options.mtu ?? DEFAULT_MTU) & ~3;
-    this.#outbox = new Outbox(options.localPort, options.remotePort, this.#mtu);
+    const mtu = (options.mtu ?? DEFAULT_MTU) & ~3;
+    this.#pmdcs = mtu - COMMON_HEADER_BYTES - DATA_OVERHEAD_BYTES;
+    this.#outbox = new Outbox(options.localPort, options.remotePort, mtu);
     this.#handshake = new Handshake(options.random, options.receiveWindow ?? DEFAULT_RECEIVE_WINDOW, this.#outbox);
     this.#shutdown = new Shutdown(this.#outbox);
     this.#outbound = this.#newOutbound();
@@ -365,8 +367,7 @@ export class SctpAssociation {
   // ---- birth
 
   #newOutbound(): OutboundQueue {
-    const maxFragment = this.#mtu - COMMON_HEADER_BYTES - DATA_OVERHEAD_BYTES;
-    return new OutboundQueue(maxFragment, this.#options.bufferedLowThreshold ?? 0, (streamId) =>
+    return new OutboundQueue(this.#pmdcs, this.#options.bufferedLowThreshold ?? 0, (streamId) =>
       this.#events.push({ type: 'buffered-low', streamId }),
     );
   }
@@ -424,7 +425,7 @@ export class SctpAssociation {
     const path = new DataPath({
       local: this.#handshake.local,
       peer,
-      mtu: this.#mtu,
+      pmdcs: this.#pmdcs,
       maxReceiveMessageSize: this.#options.maxReceiveMessageSize ?? DEFAULT_MAX_RECEIVE_MESSAGE_SIZE,
       random: this.#options.random,
       rto: this.#rto,

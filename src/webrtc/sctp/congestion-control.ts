@@ -1,25 +1,26 @@
 import { INITIAL_WINDOW_PACKETS, MAX_BURST } from './protocol-parameters.ts';
 
 /**
- * Congestion control of the one path (RFC 9260, section 7.2). All sizes count user data bytes.
+ * Congestion control of the one path (RFC 9260, section 7.2). All sizes count user data bytes; one packet carries
+ * at most PMDCS of them (the path maximum DATA chunk size).
  *
  *             acknowledged,      cwnd > ssthresh
- *   SLOW START ────────────────► CONGESTION AVOIDANCE   (+1 MTU per window)
- *   (+1 MTU per SACK)                 │
+ *   SLOW START ────────────────► CONGESTION AVOIDANCE   (+1 PMDCS per window)
+ *   (+1 PMDCS per SACK)               │
  *       ▲       T3 expires            │ 3 missing reports
  *       └──────────────────────── FAST RECOVERY ──► left when the exit TSN is acknowledged
- *     cwnd = 1 MTU                cwnd = ssthresh = cwnd / 2
+ *     cwnd = 1 PMDCS              cwnd = ssthresh = cwnd / 2
  */
 export class CongestionControl {
-  readonly #mtu: number;
+  readonly #pmdcs: number;
   #window: number;
   #threshold = Infinity;
   #partialBytesAcked = 0;
   #burstLimit = Infinity;
 
-  constructor(mtu: number) {
-    this.#mtu = mtu;
-    this.#window = INITIAL_WINDOW_PACKETS * mtu;
+  constructor(pmdcs: number) {
+    this.#pmdcs = pmdcs;
+    this.#window = INITIAL_WINDOW_PACKETS * pmdcs;
   }
 
   /** cwnd, bytes. */
@@ -39,21 +40,21 @@ export class CongestionControl {
 
   /** Something happened (input, time-out, send): from here on, at most Max.Burst packets leave (section 6.1, rule D). */
   newEvent(outstanding: number): void {
-    this.#burstLimit = outstanding + MAX_BURST * this.#mtu;
+    this.#burstLimit = outstanding + MAX_BURST * this.#pmdcs;
   }
 
   /** The cumulative TSN moved outside of fast recovery. The window only grows while it is what limits the sender. */
   acknowledged(bytes: number, outstandingBefore: number): void {
-    const wasFull = outstandingBefore + this.#mtu > this.#window;
+    const wasFull = outstandingBefore + this.#pmdcs > this.#window;
     if (this.#window <= this.#threshold) {
-      if (wasFull) this.#window += Math.min(bytes, this.#mtu);
+      if (wasFull) this.#window += Math.min(bytes, this.#pmdcs);
       return;
     }
     this.#partialBytesAcked += bytes;
     if (this.#partialBytesAcked < this.#window) return;
     if (wasFull) {
       this.#partialBytesAcked -= this.#window;
-      this.#window += this.#mtu;
+      this.#window += this.#pmdcs;
     } else {
       this.#partialBytesAcked = this.#window;
     }
@@ -66,15 +67,15 @@ export class CongestionControl {
 
   /** Missing reports: fast recovery begins. */
   lost(): void {
-    this.#threshold = Math.max(this.#window / 2, 4 * this.#mtu);
+    this.#threshold = Math.max(this.#window / 2, 4 * this.#pmdcs);
     this.#window = this.#threshold;
     this.#partialBytesAcked = 0;
   }
 
   /** The retransmission timer ran out. */
   timedOut(): void {
-    this.#threshold = Math.max(this.#window / 2, 4 * this.#mtu);
-    this.#window = this.#mtu;
+    this.#threshold = Math.max(this.#window / 2, 4 * this.#pmdcs);
+    this.#window = this.#pmdcs;
     this.#partialBytesAcked = 0;
   }
 }

@@ -25,7 +25,8 @@ import { tsnAdd } from './serial.ts';
 export interface DataPathOptions {
   readonly local: InitParameters;
   readonly peer: InitParameters;
-  readonly mtu: number;
+  /** User data that one packet carries at most, bytes. */
+  readonly pmdcs: number;
   readonly maxReceiveMessageSize: number;
   readonly random: RandomSource;
   readonly rto: RetransmissionTimeout;
@@ -108,7 +109,7 @@ export class DataPath {
       new RetransmissionQueue({
         initialTsn: local.initialTsn,
         mayAbandon: peer.forwardTsn,
-        mtu: options.mtu,
+        pmdcs: options.pmdcs,
         outbound: options.outbound,
         rto: options.rto,
       });
@@ -172,8 +173,11 @@ export class DataPath {
     if (this.received.delay.expire(now)) this.received.acknowledgeNow();
     if (this.retransmissions.t3.expire(now) && this.retransmissions.timedOut(now)) this.#errors += 1;
     if (this.reconfig.timer.expire(now)) {
-      this.#rto.backOff();
-      this.#errors += 1;
+      // While data is lost too, T3-rtx has counted the error and backed off already.
+      if (this.retransmissions.isEmpty) {
+        this.#rto.backOff();
+        this.#errors += 1;
+      }
       this.reconfig.timedOut(this.#rto.value, now);
     }
     if (this.heartbeat.timer.expire(now)) {
@@ -198,7 +202,7 @@ export class DataPath {
         this.#handleForwardTsn(packet);
         return true;
       case ChunkType.reconfig:
-        this.#handleReconfig(packet);
+        this.#handleReconfig(packet, now);
         return true;
       case ChunkType.heartbeat:
         this.#events.send(encodeChunk(ChunkType.heartbeatAck, 0, packet.bytes.subarray(packet.start, packet.end)));
@@ -280,9 +284,11 @@ export class DataPath {
     this.#alive(now);
   }
 
-  #handleReconfig(packet: PacketReader): void {
+  #handleReconfig(packet: PacketReader, now: number): void {
     const { bytes, start, end } = packet;
-    if (!this.reconfig.handle(bytes, start, end, this.received.cumulativeTsn)) this.#events.drop('malformed-chunk');
+    const verdict = this.reconfig.handle(bytes, start, end, this.received.cumulativeTsn);
+    if (verdict === 'malformed') this.#events.drop('malformed-chunk');
+    else if (verdict === 'answered') this.#alive(now);
   }
 
   #handleUnknown(packet: PacketReader): boolean {
@@ -355,9 +361,11 @@ export class DataPath {
   #writeData(packet: PacketWriter, chunk: OutboundChunk): void {
     const { fragment } = chunk;
     const { message } = fragment;
-    // A retransmission asks to be acknowledged at once (RFC 7053): the sender has stalled long enough.
+    // A retransmission, or what fills the congestion window while more waits, asks to be acknowledged at once
+    // (RFC 7053): a delayed SACK would only stall the sender.
+    const stalls = !this.#outbound.isEmpty && this.retransmissions.isWindowFull;
     const flags =
-      (chunk.transmissions > 1 ? FLAG_IMMEDIATE : 0) |
+      (chunk.transmissions > 1 || stalls ? FLAG_IMMEDIATE : 0) |
       (message.ordered ? 0 : FLAG_UNORDERED) |
       (fragment.begins ? FLAG_BEGINS : 0) |
       (fragment.ends ? FLAG_ENDS : 0);

@@ -50,7 +50,7 @@ const MIN_FILL_BYTES = 256;
 export class OutboundQueue {
   readonly #streams = new Map<number, Stream>();
   readonly #round = new Fifo<Stream>();
-  readonly #maxFragment: number;
+  readonly #pmdcs: number;
   readonly #bufferedLow: (streamId: number) => void;
   readonly #lowThreshold: number;
   /** The stream whose turn it is, and how much of its first message has been sent. */
@@ -60,11 +60,11 @@ export class OutboundQueue {
   #expired = 0;
 
   /**
-   * @param maxFragment largest piece of user data, bytes.
+   * @param pmdcs largest piece of user data, bytes.
    * @param bufferedLow called when what is buffered on a stream falls to `lowThreshold` bytes or below.
    */
-  constructor(maxFragment: number, lowThreshold: number, bufferedLow: (streamId: number) => void) {
-    this.#maxFragment = maxFragment;
+  constructor(pmdcs: number, lowThreshold: number, bufferedLow: (streamId: number) => void) {
+    this.#pmdcs = pmdcs;
     this.#lowThreshold = lowThreshold;
     this.#bufferedLow = bufferedLow;
   }
@@ -103,8 +103,8 @@ export class OutboundQueue {
     if (stream === null) return null;
     const message = stream.messages.at(0)!;
     const left = message.data.length - this.#offset;
-    const length = Math.min(left, this.#maxFragment, room);
-    if (length < left && length < this.#maxFragment && (left <= this.#maxFragment || length < MIN_FILL_BYTES)) {
+    const length = Math.min(left, this.#pmdcs, room);
+    if (length < left && length < this.#pmdcs && (left <= this.#pmdcs || length < MIN_FILL_BYTES)) {
       return null;
     }
     const begins = this.#offset === 0;
@@ -120,14 +120,13 @@ export class OutboundQueue {
     return { message, data, begins, ends };
   }
 
-  /** Forgets the unsent rest of a partly sent message; false when all of it has been sent. */
-  discardRest(message: OutboundMessage): boolean {
+  /** Forgets the unsent rest of a message, if it is partly sent. */
+  discardRest(message: OutboundMessage): void {
     const stream = this.#current;
-    if (stream === null || stream.messages.at(0) !== message || this.#offset === 0) return false;
+    if (stream === null || stream.messages.at(0) !== message || this.#offset === 0) return;
     const left = message.data.length - this.#offset;
     this.#finishCurrent(stream);
     this.#release(stream, left);
-    return true;
   }
 
   /** After a stream reset its sequence numbers begin at 0 (RFC 6525, section 5.2.2). */

@@ -82,7 +82,7 @@ export class ParameterReader {
   }
 }
 
-/** One field with header and padding. The padding of the last field of a chunk is the chunk's: see `joinParameters`. */
+/** One field with its header, unpadded. */
 export function encodeParameter(type: number, value: Uint8Array): Uint8Array {
   const field = new Uint8Array(HEADER_BYTES + value.length);
   writeU16(field, 0, type);
@@ -104,7 +104,7 @@ export function joinParameters(fields: readonly Uint8Array[]): Uint8Array {
   return joined;
 }
 
-/** A cause whose value is one 32-bit number, or one 16-bit number and two reserved bytes when shifted by the caller. */
+/** A cause whose value is one 32-bit number (a 16-bit one with reserved bytes behind it: shift it). */
 export function encodeCauseU32(code: number, value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   writeU32(bytes, 0, value);

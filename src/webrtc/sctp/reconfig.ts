@@ -27,6 +27,12 @@ const Result = { nothingToDo: 0, performed: 1, denied: 2, badSequenceNumber: 5, 
 /** The largest number of streams in one request: it fits the smallest packet in use. */
 const MAX_STREAMS_PER_REQUEST = 256;
 
+/** Bytes of the fixed part of each parameter's value. */
+const MIN_BYTES: ReadonlyMap<number, number> = new Map([
+  [ParameterType.outgoingResetRequest, 12],
+  [ParameterType.reconfigResponse, 8],
+]);
+
 interface Request {
   sequence: number;
   readonly lastTsn: number;
@@ -55,6 +61,8 @@ export class Reconfig {
   #peerSequence: number;
   /** The result of the peer's last request; null before the first. */
   #lastResult: number | null = null;
+  /** The parameters of a request that was done after all, while its sender may know no more than "in progress". */
+  #doneLate: Uint8Array | null = null;
 
   constructor(options: { initialTsn: number; peerInitialTsn: number; isSupported: boolean; events: ReconfigEvents }) {
     this.#nextSequence = options.initialTsn;
@@ -103,25 +111,25 @@ export class Reconfig {
     this.#sendRequest(request, rto, now);
   }
 
-  /** Takes the value of a RE-CONFIG chunk. False when it was malformed. */
-  handle(bytes: Uint8Array, start: number, end: number, cumulativeTsn: number): boolean {
+  /** Takes the value of a RE-CONFIG chunk. `answered`: it held a response to the request under way. */
+  handle(bytes: Uint8Array, start: number, end: number, cumulativeTsn: number): 'ok' | 'answered' | 'malformed' {
     const reader = new ParameterReader(bytes, start, end);
+    let isAnswered = false;
     // A chunk carries at most two parameters (section 3.1).
     for (let count = 0; count < 2 && reader.next(); count++) {
       const length = reader.end - reader.start;
-      if (length < 4) return false;
+      if (length < (MIN_BYTES.get(reader.type) ?? 4)) return 'malformed';
       const sequence = readU32(bytes, reader.start);
       if (reader.type === ParameterType.reconfigResponse) {
-        if (length < 8) return false;
-        this.#handleResponse(sequence, readU32(bytes, reader.start + 4));
+        if (this.#handleResponse(sequence, readU32(bytes, reader.start + 4))) isAnswered = true;
       } else if (reader.type === ParameterType.outgoingResetRequest) {
-        if (length < 12) return false;
         this.#handleOutgoingReset(reader, sequence, cumulativeTsn);
       } else if (isOtherRequest(reader.type)) {
         if (this.#isNew(sequence)) this.#respond(sequence, Result.denied);
       }
     }
-    return !reader.malformed;
+    if (reader.malformed) return 'malformed';
+    return isAnswered ? 'answered' : 'ok';
   }
 
   #takeSequence(): number {
@@ -136,15 +144,23 @@ export class Reconfig {
   }
 
   #handleOutgoingReset(reader: ParameterReader, sequence: number, cumulativeTsn: number): void {
+    const wasInProgress = this.#lastResult === Result.inProgress;
     if (!this.#isNew(sequence)) return;
     const { bytes, start, end } = reader;
     if (tsnDistance(cumulativeTsn, readU32(bytes, start + 8)) > 0) {
       this.#respond(sequence, Result.inProgress);
       return;
     }
-    const streamIds: number[] = [];
-    for (let at = start + 12; at + 2 <= end; at += 2) streamIds.push(readU16(bytes, at));
-    this.#events.incomingReset(streamIds);
+    // What follows the two sequence numbers: last TSN and streams. The same again under the next number is the same
+    // request; doing it twice would close a channel that was opened on the stream since.
+    const parameters = bytes.slice(start + 8, end);
+    const isDone = this.#doneLate !== null && isEqual(parameters, this.#doneLate);
+    this.#doneLate = wasInProgress ? parameters : null;
+    if (!isDone) {
+      const streamIds: number[] = [];
+      for (let at = 4; at + 2 <= parameters.length; at += 2) streamIds.push(readU16(parameters, at));
+      this.#events.incomingReset(streamIds);
+    }
     this.#respond(sequence, Result.performed);
   }
 
@@ -165,15 +181,17 @@ export class Reconfig {
     this.#events.send(encodeResponse(sequence, result));
   }
 
-  #handleResponse(sequence: number, result: number): void {
+  /** True when it answers the request under way. */
+  #handleResponse(sequence: number, result: number): boolean {
     const request = this.#request;
-    if (request === null || request.sequence !== sequence) return;
+    if (request === null || request.sequence !== sequence) return false;
     if (result === Result.inProgress) {
       request.isInProgress = true;
       this.timer.expiries = 0;
-      return;
+    } else {
+      this.#finish(request, result === Result.performed || result === Result.nothingToDo);
     }
-    this.#finish(request, result === Result.performed || result === Result.nothingToDo);
+    return true;
   }
 
   #finish(request: Request, performed: boolean): void {
@@ -181,6 +199,10 @@ export class Reconfig {
     this.#request = null;
     for (const id of request.streamIds) this.#events.outgoingReset(id, performed);
   }
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 function isOtherRequest(type: number): boolean {

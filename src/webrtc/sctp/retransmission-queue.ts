@@ -11,6 +11,10 @@ import { Timer } from './timer.ts';
  * DATA chunks from their first transmission until they are acknowledged: SACK processing (RFC 9260, section 6.2.1),
  * the T3-rtx timer (6.3), fast retransmit (7.2.4), and giving messages up (RFC 3758, section 3.5).
  *
+ * Deviations, both because a real-time peer cannot wait for long timers. A chunk may be fast retransmitted again when
+ * data first sent after its last transmission has been acknowledged three times (the RFC allows it once). And news from
+ * the peer ends the back-off of T3-rtx (the RFC waits for the next round trip that can be measured).
+ *
  *   in flight ──cumulative ack──► gone
  *     │  ▲ ╲──gap ack──► acked ──(peer reneges)──► in flight
  *     │  │ sent again
@@ -24,8 +28,8 @@ export interface OutboundChunk {
   state: 'in-flight' | 'acked' | 'lost' | 'abandoned';
   transmissions: number;
   misses: number;
-  /** Fast retransmission happens once per chunk; after that only the timer finds it lost. */
-  fastRetransmitted: boolean;
+  /** Only what was first sent after this TSN, and thus after the chunk itself, can report it missing. */
+  missingSince: number;
 }
 
 export type SackVerdict = 'advanced' | 'unchanged' | 'old' | 'invalid';
@@ -66,11 +70,12 @@ export class RetransmissionQueue {
   constructor(options: {
     initialTsn: number;
     mayAbandon: boolean;
-    mtu: number;
+    /** User data that one packet carries at most, bytes. */
+    pmdcs: number;
     outbound: OutboundQueue;
     rto: RetransmissionTimeout;
   }) {
-    this.congestion = new CongestionControl(options.mtu);
+    this.congestion = new CongestionControl(options.pmdcs);
     this.#outbound = options.outbound;
     this.#rto = options.rto;
     this.#mayAbandon = options.mayAbandon;
@@ -125,9 +130,23 @@ export class RetransmissionQueue {
     return this.#outstandingBytes === 0 || (this.#peerWindow > 0 && this.congestion.maySend(this.#outstandingBytes));
   }
 
+  /** No more may be in flight. */
+  get isWindowFull(): boolean {
+    return this.#outstandingBytes >= this.congestion.window;
+  }
+
   /** Gives a new fragment its TSN and puts it in flight. */
   add(fragment: Fragment, now: number): OutboundChunk {
-    const chunk = this.#append(fragment, 'in-flight');
+    const chunk: OutboundChunk = {
+      fragment,
+      tsn: this.#nextTsn,
+      state: 'in-flight',
+      transmissions: 0,
+      misses: 0,
+      missingSince: this.#nextTsn,
+    };
+    this.#nextTsn = tsnAdd(this.#nextTsn, 1);
+    this.#chunks.push(chunk);
     this.#launch(chunk, now);
     if (this.#timedTsn === null) {
       this.#timedTsn = chunk.tsn;
@@ -144,6 +163,7 @@ export class RetransmissionQueue {
       if (chunk.fragment.data.length > room) return null;
       this.#lostChunks -= 1;
       chunk.state = 'in-flight';
+      chunk.missingSince = tsnAdd(this.#nextTsn, -1);
       this.#retransmissions += 1;
       if (this.#timedTsn === chunk.tsn) this.#timedTsn = null;
       this.#launch(chunk, now);
@@ -186,6 +206,7 @@ export class RetransmissionQueue {
     if (this.#outstandingBytes === 0) this.congestion.allAcknowledged();
     if (window !== null) this.peerWindow = window;
     this.#lookForward();
+    if (steps > 0 || ackedBytes > 0) this.#rto.endBackOff();
     if (steps > 0 || this.isEmpty) this.restartTimer(now);
     else if (!this.t3.isRunning) this.t3.start(now + this.#rto.value);
     return steps > 0 || ackedBytes > 0 ? 'advanced' : 'unchanged';
@@ -235,20 +256,6 @@ export class RetransmissionQueue {
       if (known === undefined || ssnDistance(known, ssn) > 0) streams.set(streamId, ssn);
     }
     return skipped === 0 ? null : { newCumulativeTsn: tsnAdd(this.#cumulativeTsn, skipped), streams };
-  }
-
-  #append(fragment: Fragment, state: OutboundChunk['state']): OutboundChunk {
-    const chunk: OutboundChunk = {
-      fragment,
-      tsn: this.#nextTsn,
-      state,
-      transmissions: 0,
-      misses: 0,
-      fastRetransmitted: false,
-    };
-    this.#nextTsn = tsnAdd(this.#nextTsn, 1);
-    this.#chunks.push(chunk);
-    return chunk;
   }
 
   #launch(chunk: OutboundChunk, now: number): void {
@@ -315,12 +322,13 @@ export class RetransmissionQueue {
   }
 
   #countMisses(below: number, now: number): void {
+    const highestTsn = tsnAdd(this.#cumulativeTsn, 1 + below);
     for (let i = 0; i < below; i++) {
       const chunk = this.#chunks.at(i)!;
-      if (chunk.state !== 'in-flight' || chunk.fastRetransmitted) continue;
+      if (chunk.state !== 'in-flight' || tsnDistance(chunk.missingSince, highestTsn) <= 0) continue;
       chunk.misses += 1;
       if (chunk.misses < FAST_RETRANSMIT_MISSES) continue;
-      chunk.fastRetransmitted = true;
+      chunk.misses = 0;
       this.#fastRetransmissions += 1;
       this.#lose(chunk, i, now);
       if (this.#recoveryExit !== null) continue;
@@ -339,16 +347,11 @@ export class RetransmissionQueue {
     if (isSpent && this.#mayAbandon) this.#abandon(message, index);
   }
 
-  /**
-   * Gives up all of a message. Its unsent rest gets one TSN that is never sent: without it, a message of which all
-   * that was sent has arrived would leave nothing to skip, and the peer would wait for the rest for ever.
-   */
+  /** Gives up all of a message: what has been sent is skipped by FORWARD TSN, what has not is forgotten. */
   #abandon(message: OutboundMessage, index: number): void {
     this.#abandonedMessages += 1;
+    this.#outbound.discardRest(message);
     for (let i = index; i >= 0 && this.#chunks.at(i)!.fragment.message === message; i--) this.#giveUp(this.#chunks.at(i)!);
-    if (this.#outbound.discardRest(message)) {
-      this.#append({ message, data: new Uint8Array(0), begins: false, ends: true }, 'abandoned');
-    }
     for (let i = index + 1; this.#chunks.at(i)?.fragment.message === message; i++) this.#giveUp(this.#chunks.at(i)!);
   }
 

@@ -24,7 +24,13 @@ export class RetransmissionTimeout {
       this.#variation += RTO_BETA * (Math.abs(this.#srtt - roundTrip) - this.#variation);
       this.#srtt += RTO_ALPHA * (roundTrip - this.#srtt);
     }
-    this.#rto = Math.min(RTO_MAX, Math.max(RTO_MIN, this.#srtt + 4 * this.#variation));
+    this.endBackOff();
+  }
+
+  /** Back to what the measurements say. */
+  endBackOff(): void {
+    this.#rto =
+      this.#srtt < 0 ? RTO_INITIAL : Math.min(RTO_MAX, Math.max(RTO_MIN, this.#srtt + 4 * this.#variation));
   }
 
   /** Doubles the time-out after an expiry (section 6.3.3, rule E2). */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { crc32c, packetChecksum, verifyPacketChecksum } from '../../../src/webrtc/sctp/crc32c.ts';
 import { Fifo } from '../../../src/webrtc/sctp/fifo.ts';
 import { encodeInit, encodeInitAck, type InitParameters, readInit } from '../../../src/webrtc/sctp/init.ts';

@@ -20,7 +20,7 @@ export class Pair {
         localPort: 5000,
         remotePort: 5000,
         maxMessageSize: 262_144,
-        random: this.prng.fill,
+        random: this.prng.randomize,
         now: 0,
         ...mine,
       });

@@ -44,7 +44,8 @@ test('a large message given up in the middle does not block the stream', () => {
   pair.send(0, 1, patterned(2, 100));
   pair.run(() => pair.messages(1).length > 0, 10_000, 'the next message arrives');
   assert.deepEqual(pair.messages(1).map(({ data }) => numberOf(data)), [2]);
-  assert.equal(pair.peers[0].bufferedAmount(1), 0, 'the unsent rest is gone');
+  assert.ok(count < 60, `the unsent rest is gone: ${count} of 178 packets were sent`);
+  assert.equal(pair.peers[1].dump().path!.heldBytes, 0);
 });
 
 test('a message whose time is over is not sent, and not sent again', () => {

@@ -176,7 +176,7 @@ test('peers that are not who they claim to be are not heard', () => {
 });
 
 test('packets for other ports are dropped', () => {
-  const random = new Pair(12).prng.fill;
+  const random = new Pair(12).prng.randomize;
   const options = { localPort: 5000, remotePort: 5001, maxMessageSize: 0, random, now: 0 };
   const sender = new SctpAssociation({ ...options, localPort: 7, remotePort: 5000 });
   const receiver = new SctpAssociation(options);

@@ -67,7 +67,7 @@ function words(...numbers: number[]): Uint8Array {
   return bytes;
 }
 
-function take(to: Reconfig, value: Uint8Array, cumulativeTsn = 1000): boolean {
+function take(to: Reconfig, value: Uint8Array, cumulativeTsn = 1000): string {
   return to.handle(value, 0, value.length, cumulativeTsn);
 }
 
@@ -131,7 +131,12 @@ test('requests of the peer are done once; repeated and wrong numbers are answere
   take(reconfig, request(509), 700);
   assert.equal(result(), 5);
   assert.deepEqual(log, [['incoming', 3, 4]]);
-  take(reconfig, words(0x0011000c, 502, 0x00100000));
+  take(reconfig, request(502), 700);
+  assert.equal(result(), 1, 'done late and asked again by a peer that has seen "in progress" only');
+  assert.deepEqual(log, [['incoming', 3, 4]]);
+  take(reconfig, request(503), 700);
+  assert.deepEqual(log, [['incoming', 3, 4], ['incoming', 3, 4]], 'but a new request is a new one');
+  take(reconfig, words(0x0011000c, 504, 0x00100000));
   assert.equal(result(), 2, 'adding streams is denied');
 });
 
@@ -139,7 +144,7 @@ test('truncated requests are malformed', () => {
   const { reconfig, sent } = side();
   const whole = words(0x000d0014, 500, 99, 700, 0x00030004);
   for (let length = 1; length < whole.length; length++) {
-    assert.equal(take(reconfig, whole.subarray(0, length)), false, `${length} bytes`);
+    assert.equal(take(reconfig, whole.subarray(0, length)), 'malformed', `${length} bytes`);
   }
   assert.deepEqual(sent, []);
 });

@@ -35,7 +35,7 @@ export class Prng {
     return Math.floor(this.next() * limit);
   }
 
-  readonly fill = (bytes: Uint8Array): void => {
+  readonly randomize = (bytes: Uint8Array): void => {
     for (let i = 0; i < bytes.length; i++) bytes[i] = this.below(256);
   };
 }

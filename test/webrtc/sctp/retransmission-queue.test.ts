@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { OutboundQueue } from '../../../src/webrtc/sctp/outbound-queue.ts';
+import { RetransmissionQueue, type SackVerdict } from '../../../src/webrtc/sctp/retransmission-queue.ts';
+import { RetransmissionTimeout } from '../../../src/webrtc/sctp/rto.ts';
+import { tsnAdd } from '../../../src/webrtc/sctp/serial.ts';
+
+const FIRST_TSN = 0xfffffffd;
+
+/** A queue with `count` chunks of 100 bytes in flight since time 0, one message each. */
+function inFlight(count: number, limits: { maxRetransmits?: number; streamId?: (i: number) => number } = {}): {
+  queue: RetransmissionQueue;
+  sack: (offset: number, ...gaps: number[]) => SackVerdict;
+  sendLost: () => number[];
+  sendNew: (count: number) => void;
+} {
+  const outbound = new OutboundQueue(100, 0, () => {});
+  const rto = new RetransmissionTimeout();
+  const queue = new RetransmissionQueue({ initialTsn: FIRST_TSN, mayAbandon: true, pmdcs: 100, outbound, rto });
+  queue.peerWindow = 100_000;
+  const enqueue = (i: number): void => {
+    const streamId = limits.streamId?.(i) ?? 1;
+    const maxRetransmits = limits.maxRetransmits ?? Infinity;
+    outbound.enqueue({ streamId, ppid: 53, data: new Uint8Array(100), ordered: true, maxRetransmits, expiresAt: Infinity, ssn: 0 });
+  };
+  const sendNew = (more: number): void => {
+    for (let i = 0; i < more; i++) enqueue(i);
+    for (let i = 0; i < more; i++) queue.add(outbound.next(100, 0)!, 0);
+  };
+  sendNew(count);
+  return {
+    queue,
+    sendNew,
+    sack: (offset, ...gaps) => {
+      const bytes = Uint8Array.from(gaps.flatMap((gap) => [gap >> 8, gap & 0xff]));
+      return queue.acknowledge(tsnAdd(FIRST_TSN, offset - 1), 100_000, bytes, 0, gaps.length / 2, 50);
+    },
+    sendLost: () => {
+      const sent: number[] = [];
+      for (let chunk = queue.nextLost(100, 60); chunk !== null; chunk = queue.nextLost(100, 60)) sent.push(tsnAdd(chunk.tsn, -FIRST_TSN));
+      return sent;
+    },
+  };
+}
+
+test('what is acknowledged leaves the flight once, by gap or cumulatively', () => {
+  const { queue, sack } = inFlight(6);
+  assert.equal(queue.outstandingBytes, 600);
+  assert.equal(sack(1), 'advanced');
+  assert.equal(queue.outstandingBytes, 500);
+  assert.equal(sack(1, 2, 3), 'advanced');
+  assert.equal(queue.outstandingBytes, 300);
+  assert.equal(sack(1, 2, 3), 'unchanged');
+  assert.equal(queue.outstandingBytes, 300);
+  assert.equal(sack(6), 'advanced');
+  assert.equal(queue.outstandingBytes, 0);
+  assert.ok(queue.isEmpty && !queue.t3.isRunning);
+  assert.equal(sack(5), 'old');
+  assert.equal(sack(7), 'invalid');
+});
+
+test('what a peer takes back is in flight again', () => {
+  const { queue, sack } = inFlight(6);
+  sack(0, 2, 6);
+  assert.equal(queue.outstandingBytes, 100);
+  sack(0, 3, 4);
+  assert.equal(queue.outstandingBytes, 400);
+  sack(0);
+  assert.equal(queue.outstandingBytes, 600);
+  sack(6);
+  assert.equal(queue.outstandingBytes, 0);
+});
+
+test('the third missing report sends a chunk again and halves the window; again only by what was sent later', () => {
+  const { queue, sack, sendLost, sendNew } = inFlight(14);
+  const before = queue.congestion.window;
+  sack(0, 2, 2);
+  sack(0, 2, 3);
+  assert.ok(!queue.mayRetransmit);
+  sack(0, 2, 4);
+  assert.ok(queue.outstandingBytes > queue.congestion.window);
+  assert.ok(queue.mayRetransmit, 'one packet may leave whatever the window says');
+  assert.deepEqual(sendLost(), [0]);
+  assert.equal(queue.congestion.window, before / 2);
+  queue.packetSent();
+  sendNew(4);
+  for (const last of [5, 6, 7, 8]) sack(0, 2, last);
+  assert.deepEqual(sendLost(), [], 'these were sent before the retransmission');
+  for (const last of [15, 16]) sack(0, 2, last);
+  assert.deepEqual(sendLost(), []);
+  sack(0, 2, 17);
+  assert.deepEqual(sendLost(), [0]);
+  assert.equal(queue.congestion.window, before / 2, 'one loss event');
+});
+
+test('a repeated SACK is no missing report', () => {
+  const { queue, sack } = inFlight(4);
+  for (let i = 0; i < 5; i++) sack(0, 2, 2);
+  assert.ok(!queue.mayRetransmit);
+});
+
+test('a time-out sends everything again, backs off, and counts unless it probes a closed window', () => {
+  const { queue, sendLost } = inFlight(3);
+  assert.ok(queue.t3.expire(500));
+  assert.ok(queue.timedOut(500));
+  assert.equal(queue.t3.at, 1500);
+  assert.equal(queue.congestion.window, 100);
+  assert.equal(queue.outstandingBytes, 0);
+  assert.deepEqual(sendLost(), [0, 1, 2]);
+  queue.acknowledge(tsnAdd(FIRST_TSN, 0), 0, new Uint8Array(0), 0, 0, 600);
+  assert.equal(queue.peerWindow, 0);
+  assert.equal(queue.t3.at, 1100, 'news from the peer ended the back-off');
+  assert.ok(!queue.timedOut(2000), 'the peer lives, its window is closed');
+  assert.ok(queue.timedOut(4000), 'nothing came since');
+});
+
+test('abandoned messages are skipped by one FORWARD TSN that names the last of each stream', () => {
+  const { queue, sack } = inFlight(5, { maxRetransmits: 0, streamId: (i) => 1 + (i % 2) });
+  sack(0, 5, 5);
+  queue.timedOut(500);
+  assert.equal(queue.abandonedMessages, 4);
+  const forward = queue.takeForwardTsn(10)!;
+  assert.equal(forward.newCumulativeTsn, tsnAdd(FIRST_TSN, 3));
+  // Streams took turns: 1 got SSN 0 and 1 here, 2 got 0 and 1.
+  assert.deepEqual([...forward.streams], [[1, 1], [2, 1]]);
+  assert.equal(queue.takeForwardTsn(10), null);
+  queue.timedOut(1500);
+  assert.equal(queue.takeForwardTsn(1)!.newCumulativeTsn, tsnAdd(FIRST_TSN, 0), 'no more than fits');
+  sack(5);
+  assert.ok(queue.isEmpty);
+});
