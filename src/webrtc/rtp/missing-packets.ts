@@ -7,6 +7,7 @@ const MAX_AGE_MS = 400;
 /** A longer gap is an outage: asking for all of it would only make the next one. */
 const MAX_GAP = 32;
 const MAX_MISSING = 64;
+const SEQUENCES = 0x10000;
 
 /** Which packets of a stream to ask for again, and when (generic NACK, RFC 4585, section 6.2.1). Bounded. */
 export class MissingPackets {
@@ -52,5 +53,3 @@ export class MissingPackets {
     return due;
   }
 }
-
-const SEQUENCES = 0x10000;

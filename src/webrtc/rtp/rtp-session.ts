@@ -94,7 +94,8 @@ const MAX_RTCP_LENGTH = 1152;
 
 /**
  * RTP and RTCP of one audio m-line (RFC 3550, RFC 4585, RFC 5506), on plain packets: SRTP is the business of whoever
- * calls. A state machine as `../machine.ts` describes it. Receiving and writing a packet allocate nothing.
+ * calls. A state machine as `../machine.ts` describes it. Receiving and writing a packet allocate nothing,
+ * but for a view where a copy is kept for NACK.
  */
 export class RtpSession {
   readonly #options: RtpSessionOptions;

@@ -94,7 +94,9 @@ export function readTransportFeedback(packet: Uint8Array): TransportFeedback | n
 export function writeTransportFeedback(
   out: Uint8Array,
   at: number,
-  feedback: Pick<TransportFeedback, 'senderSsrc' | 'mediaSsrc' | 'feedbackCount'> & { arrivals: readonly TransportArrival[] },
+  feedback: Pick<TransportFeedback, 'senderSsrc' | 'mediaSsrc' | 'feedbackCount'> & {
+    readonly arrivals: readonly TransportArrival[];
+  },
   limit: number,
 ): number {
   const { arrivals } = feedback;

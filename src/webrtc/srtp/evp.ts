@@ -136,14 +136,13 @@ class EvpCounterModeKey implements CounterModeKey {
   mac(packet: Uint8Array, end: number): Uint8Array {
     this.#context.use();
     const { SHA1_Update, SHA1_Final, SHA1_Transform } = this.#library;
-    const { sha, block, base } = this.#memory;
+    const { sha, mac, base } = this.#memory;
     restore(sha, this.#inner);
     SHA1_Update(base + SHA_STATE_AT, this.#memory.addressOf(packet), end);
     SHA1_Final(base + BLOCK_AT, base + SHA_STATE_AT);
-    // The outer hash is one block: the inner digest in place, then the padding that `block` holds for good.
+    // The outer hash is one block: the inner digest in place, then the padding that the scratch block holds for good.
     restore(sha, this.#outer);
     SHA1_Transform(base + SHA_STATE_AT, base + BLOCK_AT);
-    const { mac } = this.#memory;
     for (let i = 0; i < 5; i++) {
       const word = sha[i];
       mac[4 * i] = word >>> 24;
@@ -151,7 +150,6 @@ class EvpCounterModeKey implements CounterModeKey {
       mac[4 * i + 2] = word >>> 8;
       mac[4 * i + 3] = word;
     }
-    block.fill(0, 0, SHA1_LENGTH);
     return mac;
   }
 
@@ -201,7 +199,6 @@ class Memory {
   readonly iv12: Uint8Array;
   readonly iv16: Uint8Array;
   readonly sha: Uint32Array;
-  readonly block: Uint8Array;
   readonly mac = new Uint8Array(SHA1_LENGTH);
   readonly #locate: (bytes: Uint8Array) => number;
   readonly #known = new WeakMap<ArrayBufferLike, number>();
@@ -216,8 +213,7 @@ class Memory {
     this.iv12 = new Uint8Array(buffer, IV_AT, 12);
     this.iv16 = new Uint8Array(buffer, IV_AT, 16);
     this.sha = new Uint32Array(buffer, SHA_STATE_AT, SHA_WORDS);
-    this.block = new Uint8Array(buffer, BLOCK_AT, SHA1_BLOCK_LENGTH);
-    this.block[SHA1_LENGTH] = 0x80;
+    this.scratch[BLOCK_AT + SHA1_LENGTH] = 0x80;
     new DataView(buffer, BLOCK_AT).setUint32(60, 8 * (SHA1_BLOCK_LENGTH + SHA1_LENGTH));
     this.#latest = buffer;
     this.#latestBase = this.base;

@@ -1,3 +1,4 @@
+import { readUint16 } from '../rtp/integers.ts';
 import { RTP_HEADER_LENGTH } from '../rtp/rtp-packet.ts';
 
 /**
@@ -9,7 +10,7 @@ export function rtpHeaderLength(packet: Uint8Array, end: number): number {
   let length = RTP_HEADER_LENGTH + 4 * (packet[0] & 0x0f);
   if ((packet[0] & 0x10) !== 0) {
     if (length + 4 > end) return -1;
-    length += 4 + 4 * ((packet[length + 2] << 8) | packet[length + 3]);
+    length += 4 + 4 * readUint16(packet, length + 2);
   }
   return length <= end ? length : -1;
 }

@@ -4,8 +4,8 @@ import type { CounterModeKey, GcmKey, SrtpCiphers } from './ciphers.ts';
 import type { SessionKeys } from './key-derivation.ts';
 
 /**
- * One profile's transform of RTP and RTCP packets under one set of session keys, for one direction. It knows nothing of streams
- * or replays: whoever calls has checked lengths (`overhead` and the index word included) and knows the packet's index.
+ * One profile's transform of RTP and RTCP packets under one set of session keys, for one direction. It knows nothing of
+ * streams or replays: whoever calls has checked lengths (tag and index word included) and knows the packet's index.
  * All offsets are from the start of `packet`; the packet is changed in place.
  */
 export interface PacketTransform {

@@ -7,6 +7,8 @@ import { SrtpReceiver } from '../../../src/webrtc/srtp/srtp-receiver.ts';
 import { SRTP_MAX_OVERHEAD, SrtpSender } from '../../../src/webrtc/srtp/srtp-sender.ts';
 import { SRTP_PROFILES, type SrtpProfile } from '../../../src/webrtc/srtp-profile.ts';
 
+export { fromHex, hex, seeded } from '../rtp/support.ts';
+
 export const PROFILES = Object.keys(SRTP_PROFILES) as SrtpProfile[];
 
 /** Both implementations; where OpenSSL cannot be called directly, only the portable one. */
@@ -79,33 +81,15 @@ export function protect(sender: SrtpSender, plain: Uint8Array, kind: 'rtp' | 'rt
 /** The plain form of `packet`, or the (negative) code of the refusal. Leaves `packet` as it is. */
 export function unprotect(receiver: SrtpReceiver, packet: Uint8Array, kind: 'rtp' | 'rtcp' = 'rtp'): Uint8Array | number {
   const buffer = packet.slice();
-  const length = kind === 'rtp' ? receiver.unprotectRtp(buffer, packet.length) : receiver.unprotectRtcp(buffer, packet.length);
-  return length < 0 ? length : buffer.slice(0, length);
+  const { length } = packet;
+  const plain = kind === 'rtp' ? receiver.unprotectRtp(buffer, length) : receiver.unprotectRtcp(buffer, length);
+  return plain < 0 ? plain : buffer.slice(0, plain);
 }
 
 export function roomy(plain: Uint8Array): Uint8Array {
   const buffer = new Uint8Array(plain.length + SRTP_MAX_OVERHEAD);
   buffer.set(plain);
   return buffer;
-}
-
-export function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
-}
-
-export function fromHex(text: string): Uint8Array {
-  return new Uint8Array(Buffer.from(text.replaceAll(/\s/g, ''), 'hex'));
-}
-
-/** Deterministic numbers in [0, 1): mulberry32. */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
 }
 
 /** A file of test/fixtures/srtp; tests run compiled, from dist/test/webrtc/srtp. */
