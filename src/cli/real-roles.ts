@@ -1,5 +1,5 @@
 import type { MetricReading } from '../observe/metrics.ts';
-import type { describeCounter, Relay, RELAY_COUNTERS } from '../relay/index.ts';
+import type { Relay, RELAY_COUNTERS } from '../relay/index.ts';
 import type { Roles } from './roles.ts';
 
 /**
@@ -10,7 +10,7 @@ export const roles: Roles = {
   async startRelay(options) {
     const relaying = await import('../relay/index.ts');
     const relay = await relaying.startRelay(options);
-    return Object.assign(relay, { metrics: () => relayReadings(relay, relaying.RELAY_COUNTERS, relaying.describeCounter) });
+    return Object.assign(relay, { metrics: () => relayReadings(relay, relaying.RELAY_COUNTERS) });
   },
   async startTransceiver(options) {
     const { startTransceiver } = await import('../transceiver/index.ts');
@@ -22,19 +22,15 @@ export const roles: Roles = {
   },
 };
 
-function relayReadings(
-  relay: Relay,
-  series: typeof RELAY_COUNTERS,
-  describe: typeof describeCounter,
-): MetricReading[] {
+function relayReadings(relay: Relay, series: typeof RELAY_COUNTERS): MetricReading[] {
   const counters = relay.counters();
   return [
     { name: 'earshot_relay_flows', help: 'Flows remembered now.', value: relay.flows() },
-    ...series.map((counter) => ({
-      name: `earshot_relay_${counter.name}_total`,
-      help: counter.name === 'dropped' ? counter.help : describe(counter),
-      labels: counter.labels,
-      value: counters[counter.key],
+    ...series.map(({ key, name, help, labels }) => ({
+      name: `earshot_relay_${name}_total`,
+      help: `${help}.`,
+      labels,
+      value: counters[key],
     })),
   ];
 }
