@@ -19,8 +19,8 @@
  * @property {readonly Step[]} steps the set-up so far, at each change of it
  * @property {MediaStream} microphone ready to be metered
  * @property {MediaStream} agent ready to be metered and played
- * @property {{ direction: 'in' | 'out', event: { type?: unknown }, at: number }} message
- *   an event of the data channel, `at` milliseconds since the call began
+ * @property {{ event: { type?: unknown }, at: number }} message
+ *   an event from the data channel, `at` milliseconds since the call began
  * @property {import('./network.js').NetworkFigures} network once a second while live
  *
  * @typedef {object} CallOptions
@@ -52,8 +52,6 @@ export class Call extends EventTarget {
   #steps = [];
   /** @type {RTCPeerConnection | null} */
   #connection = null;
-  /** @type {RTCDataChannel | null} */
-  #channel = null;
   /** @type {MediaStream | null} */
   #microphone = null;
   /** @type {NetworkMonitor | null} */
@@ -103,16 +101,6 @@ export class Call extends EventTarget {
     this.#end(null);
   }
 
-  /**
-   * Sends an event to the server. Dropped while there is no open data channel.
-   * @param {{ type: string }} event
-   */
-  send(event) {
-    if (this.#channel?.readyState !== 'open') return;
-    this.#channel.send(JSON.stringify(event));
-    this.#emitMessage('out', event);
-  }
-
   async #setUp() {
     const missing = missingCapability();
     if (missing) throw missing;
@@ -128,6 +116,7 @@ export class Call extends EventTarget {
     this.#beginStep('answer');
     this.#addMicrophone(connection, microphone);
     await connection.setLocalDescription();
+    if (this.#ended) return;
     const answering = this.#postOffer(connection.localDescription?.sdp ?? '');
     // Only now: what listeners do with it must not hold up the offer.
     this.#emit('microphone', microphone);
@@ -171,7 +160,6 @@ export class Call extends EventTarget {
     });
     connection.addEventListener('connectionstatechange', () => this.#connectionChanged(connection.connectionState));
     const channel = connection.createDataChannel('oai-events');
-    this.#channel = channel;
     channel.addEventListener('open', () => this.#channelOpened());
     channel.addEventListener('message', ({ data }) => this.#received(data));
     channel.addEventListener('close', () => this.#end(endedByServer()));
@@ -289,11 +277,13 @@ export class Call extends EventTarget {
    */
   #received(data) {
     if (typeof data !== 'string') return;
+    let event;
     try {
-      this.#emitMessage('in', JSON.parse(data));
+      event = JSON.parse(data);
     } catch {
-      this.#emitMessage('in', { type: '(not JSON)', data });
+      event = { type: '(not JSON)', data };
     }
+    this.#emit('message', { event, at: this.#elapsed() });
   }
 
   /**
@@ -387,14 +377,6 @@ export class Call extends EventTarget {
 
   #elapsed() {
     return performance.now() - this.#began;
-  }
-
-  /**
-   * @param {'in' | 'out'} direction
-   * @param {object} event
-   */
-  #emitMessage(direction, event) {
-    this.#emit('message', { direction, event, at: this.#elapsed() });
   }
 
   /**

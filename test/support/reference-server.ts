@@ -23,6 +23,11 @@ export interface ReferenceServerOptions {
   readonly pages?: Readonly<Record<string, string>>;
   /** Asked for each offer; null lets it through. */
   readonly refuse?: (request: IncomingMessage) => Refusal | null;
+  /**
+   * Answers the fragment of an ICE restart; null says that there is no such call. The connection itself takes no part
+   * in it: libdatachannel cannot restart ICE.
+   */
+  readonly restartIce?: (request: IncomingMessage, fragment: string) => string | null;
 }
 
 const SSRC = 0x0ef0e0ef;
@@ -89,6 +94,10 @@ export class ReferenceServer {
       const call = this.calls.find(({ id }) => pathname.endsWith(id));
       call?.end();
       response.writeHead(call ? 200 : 404).end();
+    } else if (request.method === 'PATCH' && pathname.startsWith(`${CALLS}/`)) {
+      const fragment = this.#options.restartIce?.(request, await textOf(request)) ?? null;
+      response.writeHead(fragment === null ? 404 : 200, { 'Content-Type': 'application/trickle-ice-sdpfrag' });
+      response.end(fragment);
     } else {
       await this.#serveFile(pathname, response);
     }
