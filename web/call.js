@@ -58,6 +58,7 @@ export class Call extends EventTarget {
   #monitor = null;
   /** @type {URL | null} */
   #location = null;
+  #outages = 0;
   /** Timers that must not outlive the call. */
   #connectTimer = 0;
   #audioTimer = 0;
@@ -227,10 +228,13 @@ export class Call extends EventTarget {
   /** Tries ICE restarts until one holds, the server no longer knows the call, or the time is up. */
   async #reconnect() {
     this.#enter('reconnecting');
+    const outage = ++this.#outages;
+    // Not only the state: by the end of a pause the call may have come back and been lost again.
+    const lasts = () => this.#state === 'reconnecting' && this.#outages === outage;
     const giveUp = performance.now() + RECONNECT_LIMIT;
-    while (this.#state === 'reconnecting') {
+    while (lasts()) {
       const known = await this.#restartIce();
-      if (this.#state !== 'reconnecting') return;
+      if (!lasts()) return;
       if (!known || performance.now() > giveUp) {
         this.#end(connectionLost());
         return;
