@@ -19,8 +19,8 @@
  * @property {readonly Step[]} steps the set-up so far, at each change of it
  * @property {MediaStream} microphone ready to be metered
  * @property {MediaStream} agent ready to be metered and played
- * @property {{ direction: 'in' | 'out', event: { type?: unknown }, at: number }} message
- *   an event of the data channel, `at` milliseconds since the call began
+ * @property {{ event: { type?: unknown }, at: number }} message
+ *   an event from the data channel, `at` milliseconds since the call began
  * @property {import('./network.js').NetworkFigures} network once a second while live
  *
  * @typedef {object} CallOptions
@@ -52,14 +52,13 @@ export class Call extends EventTarget {
   #steps = [];
   /** @type {RTCPeerConnection | null} */
   #connection = null;
-  /** @type {RTCDataChannel | null} */
-  #channel = null;
   /** @type {MediaStream | null} */
   #microphone = null;
   /** @type {NetworkMonitor | null} */
   #monitor = null;
   /** @type {URL | null} */
   #location = null;
+  #outages = 0;
   /** Timers that must not outlive the call. */
   #connectTimer = 0;
   #audioTimer = 0;
@@ -103,16 +102,6 @@ export class Call extends EventTarget {
     this.#end(null);
   }
 
-  /**
-   * Sends an event to the server. Dropped while there is no open data channel.
-   * @param {{ type: string }} event
-   */
-  send(event) {
-    if (this.#channel?.readyState !== 'open') return;
-    this.#channel.send(JSON.stringify(event));
-    this.#emitMessage('out', event);
-  }
-
   async #setUp() {
     const missing = missingCapability();
     if (missing) throw missing;
@@ -128,6 +117,7 @@ export class Call extends EventTarget {
     this.#beginStep('answer');
     this.#addMicrophone(connection, microphone);
     await connection.setLocalDescription();
+    if (this.#ended) return;
     const answering = this.#postOffer(connection.localDescription?.sdp ?? '');
     // Only now: what listeners do with it must not hold up the offer.
     this.#emit('microphone', microphone);
@@ -171,7 +161,6 @@ export class Call extends EventTarget {
     });
     connection.addEventListener('connectionstatechange', () => this.#connectionChanged(connection.connectionState));
     const channel = connection.createDataChannel('oai-events');
-    this.#channel = channel;
     channel.addEventListener('open', () => this.#channelOpened());
     channel.addEventListener('message', ({ data }) => this.#received(data));
     channel.addEventListener('close', () => this.#end(endedByServer()));
@@ -239,10 +228,13 @@ export class Call extends EventTarget {
   /** Tries ICE restarts until one holds, the server no longer knows the call, or the time is up. */
   async #reconnect() {
     this.#enter('reconnecting');
+    const outage = ++this.#outages;
+    // Not only the state: by the end of a pause the call may have come back and been lost again.
+    const lasts = () => this.#state === 'reconnecting' && this.#outages === outage;
     const giveUp = performance.now() + RECONNECT_LIMIT;
-    while (this.#state === 'reconnecting') {
+    while (lasts()) {
       const known = await this.#restartIce();
-      if (this.#state !== 'reconnecting') return;
+      if (!lasts()) return;
       if (!known || performance.now() > giveUp) {
         this.#end(connectionLost());
         return;
@@ -289,11 +281,13 @@ export class Call extends EventTarget {
    */
   #received(data) {
     if (typeof data !== 'string') return;
+    let event;
     try {
-      this.#emitMessage('in', JSON.parse(data));
+      event = JSON.parse(data);
     } catch {
-      this.#emitMessage('in', { type: '(not JSON)', data });
+      event = { type: '(not JSON)', data };
     }
+    this.#emit('message', { event, at: this.#elapsed() });
   }
 
   /**
@@ -387,14 +381,6 @@ export class Call extends EventTarget {
 
   #elapsed() {
     return performance.now() - this.#began;
-  }
-
-  /**
-   * @param {'in' | 'out'} direction
-   * @param {object} event
-   */
-  #emitMessage(direction, event) {
-    this.#emit('message', { direction, event, at: this.#elapsed() });
   }
 
   /**

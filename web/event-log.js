@@ -1,5 +1,5 @@
 /**
- * The events of the data channel as a list: time, direction, type, and the JSON on demand.
+ * The events of the data channel as a list: time, type, and the JSON on demand.
  */
 
 /** Older events leave the page: a long call must not fill the memory. */
@@ -29,19 +29,14 @@ export class EventLog {
   }
 
   /**
-   * @param {{ direction: 'in' | 'out', event: { type?: unknown }, at: number }} message
+   * @param {{ event: { type?: unknown }, at: number }} message
    */
-  add({ direction, event, at }) {
+  add({ event, at }) {
     const row = document.createElement('li');
     row.dataset.type = String(event.type);
-    row.dataset.direction = direction;
     const details = document.createElement('details');
     const summary = document.createElement('summary');
-    summary.append(
-      span('event-time', `${(at / 1000).toFixed(2)} s`),
-      span('event-direction', direction === 'in' ? '←' : '→', direction === 'in' ? 'received' : 'sent'),
-      span('event-type', String(event.type)),
-    );
+    summary.append(span('event-time', `${(at / 1000).toFixed(2)} s`), span('event-type', String(event.type)));
     const json = document.createElement('pre');
     details.append(summary, json);
     details.addEventListener('toggle', () => (json.textContent = JSON.stringify(event, null, 2)), { once: true });
@@ -77,15 +72,10 @@ export class EventLog {
 /**
  * @param {string} className
  * @param {string} text
- * @param {string} [label] spoken instead of the text
  */
-function span(className, text, label) {
+function span(className, text) {
   const node = document.createElement('span');
   node.className = className;
   node.textContent = text;
-  if (label) {
-    node.role = 'img';
-    node.ariaLabel = label;
-  }
   return node;
 }

@@ -89,7 +89,7 @@ function talk() {
   });
   current.on('message', (message) => {
     log.add(message);
-    if (message.direction === 'in') turns.handle(message.event);
+    turns.handle(message.event);
     if (current.state === 'live') showMode(turns.current);
   });
   current.on('state', ({ state, failure }) => {

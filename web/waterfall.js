@@ -97,7 +97,8 @@ export class Waterfall {
       const shown = bars.get(name);
       row.classList.toggle('is-running', steps.some((step) => step.name === name && step.end === null));
       row.classList.toggle('is-cut', shown?.cut ?? false);
-      bar.style.left = `${shown?.left ?? 0}%`;
+      // A step of next to no time still shows, at the right edge too.
+      bar.style.left = `min(${shown?.left ?? 0}%, 100% - 3px)`;
       bar.style.width = `${shown?.width ?? 0}%`;
       bar.hidden = !shown || shown.width === 0;
       time.textContent = shown ? formatDuration(shown.duration) : '–';

@@ -23,6 +23,11 @@ export interface ReferenceServerOptions {
   readonly pages?: Readonly<Record<string, string>>;
   /** Asked for each offer; null lets it through. */
   readonly refuse?: (request: IncomingMessage) => Refusal | null;
+  /**
+   * Answers the fragment of an ICE restart; null says that there is no such call. The connection itself takes no part
+   * in it: libdatachannel cannot restart ICE.
+   */
+  readonly restartIce?: (request: IncomingMessage, fragment: string) => string | null;
 }
 
 const SSRC = 0x0ef0e0ef;
@@ -89,6 +94,10 @@ export class ReferenceServer {
       const call = this.calls.find(({ id }) => pathname.endsWith(id));
       call?.end();
       response.writeHead(call ? 200 : 404).end();
+    } else if (request.method === 'PATCH' && pathname.startsWith(`${CALLS}/`)) {
+      const fragment = this.#options.restartIce?.(request, await textOf(request)) ?? null;
+      response.writeHead(fragment === null ? 404 : 200, { 'Content-Type': 'application/trickle-ice-sdpfrag' });
+      response.end(fragment);
     } else {
       await this.#serveFile(pathname, response);
     }
@@ -143,20 +152,24 @@ export class ReferenceCall {
     disableAutoNegotiation: true,
   });
   #channel: DataChannel | undefined;
+  /** What is said before the channel is there. */
+  readonly #greetings: RealtimeEvent[] = [
+    { type: 'session.created', session: { type: 'realtime', model: 'reference' } },
+  ];
 
   constructor(offer: string) {
     const connection = this.#connection;
     connection.onTrack((track) => {
       track.onMessage((data) => {
         const packet = readRtp(data);
-        if (packet && track.isOpen()) track.sendMessageBinary(buildRtp({ ...packet, ssrc: SSRC }));
+        if (packet) attempt(() => track.sendMessageBinary(buildRtp({ ...packet, ssrc: SSRC })));
       });
     });
     connection.onDataChannel((channel) => {
       this.#channel = channel;
       channel.onMessage((message) => this.#received(JSON.parse(message as string) as RealtimeEvent));
       channel.onClosed(() => this.events.close());
-      this.send({ type: 'session.created', session: { type: 'realtime', model: 'reference' } });
+      for (const event of this.#greetings.splice(0)) this.send(event);
     });
     this.answer = new Promise((resolve) => {
       connection.onGatheringStateChange((state) => {
@@ -168,7 +181,9 @@ export class ReferenceCall {
   }
 
   send(event: RealtimeEvent): void {
-    this.#channel?.sendMessage(JSON.stringify(event));
+    const channel = this.#channel;
+    if (channel) attempt(() => channel.sendMessage(JSON.stringify(event)));
+    else this.#greetings.push(event);
   }
 
   /**
@@ -183,6 +198,15 @@ export class ReferenceCall {
   #received(event: RealtimeEvent): void {
     this.events.put(event);
     if (event.type === 'session.update') this.send({ type: 'session.updated', session: event['session'] });
+  }
+}
+
+/** Sends, unless the call is over by now: an exception from a callback of the binding would end the process. */
+function attempt(send: () => void): void {
+  try {
+    send();
+  } catch {
+    // The other side has closed; the state change that says so is on its way.
   }
 }
 

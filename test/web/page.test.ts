@@ -101,6 +101,46 @@ test('a call that the server ends is told as that, and Talk calls again', LIMIT,
   assert.equal(server.calls.length, 2);
 });
 
+/** Makes the page believe this of its connection: to lose a real one takes a browser longer than a test should. */
+async function pretendConnection(page: Page, state: 'disconnected' | 'connected'): Promise<void> {
+  await page.evaluate(`
+    Object.defineProperty(lastPeerConnection, 'connectionState', { configurable: true, get: () => '${state}' });
+    lastPeerConnection.dispatchEvent(new Event('connectionstatechange'));
+  `);
+}
+
+test('a lost connection is restarted over HTTP in a way the browser accepts, and given up when the call is unknown', LIMIT, async () => {
+  const fragments: { fragment: string; type: string | undefined; match: string | undefined }[] = [];
+  let known = true;
+  await using server = await ReferenceServer.start({
+    files: FILES,
+    restartIce: ({ headers }, fragment) => {
+      fragments.push({ fragment, type: headers['content-type'], match: headers['if-match'] });
+      return known ? 'a=ice-ufrag:brandnew\r\na=ice-pwd:brandnewbrandnewbrandnew\r\n' : null;
+    },
+  });
+  const { page } = await chromium.open(`${server.url}/`);
+  await page.getByRole('button', { name: 'Talk' }).click();
+  await statusIs(page, 'Listening');
+  const before = await page.evaluate<string>('lastPeerConnection.localDescription.sdp');
+
+  await pretendConnection(page, 'disconnected');
+  await statusIs(page, 'Connection lost');
+  await page.waitForFunction('lastPeerConnection.remoteDescription.sdp.includes("a=ice-ufrag:brandnew")');
+  await pretendConnection(page, 'connected');
+  await statusIs(page, 'Listening');
+  const after = await page.evaluate<string>('lastPeerConnection.localDescription.sdp');
+  const ufrag = (sdp: string): string | undefined => /^a=ice-ufrag:(.*)$/m.exec(sdp)?.[1].trim();
+  assert.notEqual(ufrag(after), ufrag(before));
+  assert.equal(ufrag(fragments[0].fragment), ufrag(after));
+  assert.equal(fragments[0].type, 'application/trickle-ice-sdpfrag');
+  assert.equal(fragments[0].match, '*');
+
+  known = false;
+  await pretendConnection(page, 'disconnected');
+  await statusIs(page, 'The call was lost.');
+});
+
 test('a refused or missing microphone is told with what to do, and no offer is posted', LIMIT, async () => {
   const refuse = (): never => assert.fail('an offer was posted');
   await using refusing = await Chromium.launch({ refuse: true, microphone: VOICE });
