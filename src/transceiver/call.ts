@@ -29,8 +29,10 @@ export interface CallOptions {
 
 /** Label of the data channel that carries the protocol's events. */
 const EVENTS_LABEL = 'oai-events';
-/** How long a call that is hung up goes on, ms: time for its last events to arrive, one retransmission included. */
+/** How long a call goes on that its agent has ended, ms: time for its last events, one retransmission included. */
 const LINGER_MS = 250;
+/** How long it waits before that for the channel that carries them, when that is not open yet. */
+const EVENTS_OPEN_MS = 2_000;
 
 /** One call: a WebRTC session, and the conversation that an agent leads over it. */
 export class Call implements ConversationPort {
@@ -104,19 +106,10 @@ export class Call implements ConversationPort {
     if (this.#session.closed) this.#finish();
   }
 
-  /** Ends the call once its last events have had time to arrive; at once when it has no events channel. Idempotent. */
-  hangup(reason: string): void {
-    if (this.#ending || this.#ended) return;
-    const lingers = this.#eventsChannel !== null;
-    this.#ending = { reason, by: this.#now + (lingers ? LINGER_MS : 0) };
-    if (!lingers) this.#session.close(this.#now);
-    this.#host.touched(this);
-  }
-
-  /** Ends the call now. Idempotent. */
+  /** Says goodbye and ends the call. Idempotent. */
   close(reason: string, now: number): void {
     this.#now = now;
-    this.hangup(reason);
+    this.#ending ??= { reason, by: now };
     this.#session.close(now);
     this.drain(now);
   }
@@ -132,6 +125,14 @@ export class Call implements ConversationPort {
   sendEvent(json: string): void {
     if (this.#eventsChannel === null) return;
     this.#session.sendMessage(this.#eventsChannel, json, this.#now);
+    this.#host.touched(this);
+  }
+
+  /** The agent ends the call: its last events get time to arrive, also when their channel is yet to open. */
+  hangup(reason: string): void {
+    if (this.#ending || this.#ended) return;
+    const wait = this.#eventsChannel !== null ? LINGER_MS : this.answerer.negotiated.data ? EVENTS_OPEN_MS : 0;
+    this.#ending = { reason, by: this.#now + wait };
     this.#host.touched(this);
   }
 
@@ -182,6 +183,7 @@ export class Call implements ConversationPort {
     this.#eventsChannel = channelId;
     this.#timings.eventsMs = this.#sinceStart();
     this.#conversation.eventsOpen(this.#now);
+    if (this.#ending) this.#ending = { ...this.#ending, by: this.#now + LINGER_MS };
   }
 
   #finish(): void {

@@ -29,7 +29,9 @@ const NONCES = 2 ** 24;
  */
 export async function openShard(options: ShardOptions, onCallEnded: (callId: string) => void): Promise<Shard> {
   const log = createLogger({ level: options.logLevel }).child({ shard: options.index });
-  const [agent, certificate] = await Promise.all([loadAgent(options.agent), DtlsCertificate.generate()]);
+  // One after the other: a thread that ends because of its agent must have no key generation under way (Node aborts).
+  const agent = await loadAgent(options.agent);
+  const certificate = await DtlsCertificate.generate();
   const srtp = loadSrtpCiphers();
   if (srtp.fallbackReason) log.warn({ reason: srtp.fallbackReason }, 'SRTP uses node:crypto, which costs several times more');
   const shard = new Shard(options, agent, certificate, srtp.ciphers, log, onCallEnded);
@@ -125,8 +127,10 @@ export class Shard implements UdpSocketHandler, CallHost {
   /** False when there is no such call. */
   hangup(callId: string, reason: string): boolean {
     const call = this.#calls.get(callId);
-    call?.hangup(reason);
-    return call !== undefined;
+    if (!call) return false;
+    call.close(reason, performance.now());
+    this.#bundler?.flush();
+    return true;
   }
 
   /** See `CallService.restartIce`. @throws {CallError} */
@@ -154,6 +158,11 @@ export class Shard implements UdpSocketHandler, CallHost {
       ticksSkipped: this.#clock.skipped,
       socket: this.#socket!.counters,
     });
+  }
+
+  /** How much is remembered: nothing, when no call is left. */
+  sizes(): { readonly callCount: number; readonly pathCount: number } {
+    return { callCount: this.#calls.size + this.#byUfrag.size, pathCount: this.#paths.size };
   }
 
   dump(callId: string): object | null {

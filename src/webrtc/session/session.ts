@@ -68,7 +68,9 @@ export type SessionCloseReason =
   | 'closed-by-peer'
   | 'ice-connect-timeout'
   | 'ice-consent-expired'
-  | 'dtls-failed';
+  | 'dtls-failed'
+  /** There is audio, but no SRTP profile that both sides speak. */
+  | 'no-srtp-profile';
 
 /** Why a datagram was dropped by the session itself; the machines below count their own reasons. */
 export const SESSION_DROP_REASONS = ['empty', 'unknown-kind', 'unvalidated-source', 'no-keys', 'no-audio', 'payload-type'] as const;
@@ -368,6 +370,11 @@ export class Session {
         return this.#selected ? this.#transmit(output.data, this.#selected) : null;
       case 'connected':
         if (output.srtp) this.#startSrtp(output.srtp);
+        else if (this.#rtp) {
+          this.#dtls!.close(this.#now);
+          this.#end('no-srtp-profile');
+          return null;
+        }
         this.#startChannels();
         return { type: 'connected', dtlsVersion: output.version, srtpProfile: output.srtp?.profile ?? null };
       case 'data':
