@@ -1,8 +1,8 @@
 /**
  * Runs the tests: `npm test`, or `npm test -- PATTERN …` for the files whose path contains one of the patterns.
  *
- * First everything but test/e2e, files in parallel; then test/e2e, one file after the other, because these measure time
- * on whole processes. Each stage ends with node's own summary. The exit code is the runner's, and 1 when a stage left a
+ * First the unit tests, files in parallel; then what runs browsers and whole processes, one file after the other, because
+ * these measure time. Each stage ends with node's own summary. The exit code is the runner's, and 1 when a stage left a
  * process behind.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -26,6 +26,8 @@ const PROGRAMS = [
   { program: 'chromium', debian: 'chromium', use: 'the browser tests' },
   { program: 'redis-server', debian: 'redis-server', use: 'the tests of the Redis store' },
 ];
+/** Below test/: what runs a browser or whole processes. */
+const SERIAL_FOLDERS = ['e2e', 'support', 'web'];
 /** How long a process may outlive the test that started it before it counts as left behind. */
 const LEFT_BEHIND_GRACE_MS = 3_000;
 
@@ -42,7 +44,7 @@ async function main(patterns: readonly string[]): Promise<number> {
     console.error(`No test file matches ${patterns.join(' ') || '(all)'}.`);
     return 1;
   }
-  const isEndToEnd = (file: string): boolean => file.split(path.sep).includes('e2e');
+  const isEndToEnd = (file: string): boolean => SERIAL_FOLDERS.includes(path.relative(path.join(PROJECT, 'dist/test'), file).split(path.sep)[0]);
   const stages: Stage[] = [
     {
       name: 'unit',

@@ -7,7 +7,7 @@ export interface CallService {
    * @throws {CallError} with status 400 for an offer that cannot be served, 503 when there is no room.
    */
   createCall(request: CallRequest): Promise<CallAnswer>;
-  /** Ends a call. False when there is no such call. */
+  /** Ends a call, or finds it ended already. False for an id that this deployment never gave. */
   hangup(callId: string, reason: string): Promise<boolean>;
   /**
    * Takes a trickle-ice SDP fragment (RFC 8840). One with new ICE credentials restarts ICE (RFC 9725, section 4.3.3);

@@ -36,7 +36,7 @@ export type ShardRequest =
 /** What each request is answered with. */
 export interface ShardResults {
   'create-call': CallAnswer;
-  hangup: boolean;
+  hangup: null;
   'restart-ice': IceUpdate;
   stats: MetricReading[];
   dump: unknown;

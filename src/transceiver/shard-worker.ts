@@ -30,7 +30,8 @@ async function serve(shard: Shard, request: ShardRequest): Promise<ShardResults[
     case 'create-call':
       return shard.createCall(request.offer, request.session);
     case 'hangup':
-      return shard.hangup(request.callId, request.reason);
+      shard.hangup(request.callId, request.reason);
+      return null;
     case 'restart-ice':
       return shard.restartIce(request.callId, request.fragment, request.ifMatch);
     case 'stats':

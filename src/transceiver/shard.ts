@@ -124,13 +124,10 @@ export class Shard implements UdpSocketHandler, CallHost {
     return { id, answer: answerer.answer, etag: call.etag };
   }
 
-  /** False when there is no such call. */
-  hangup(callId: string, reason: string): boolean {
-    const call = this.#calls.get(callId);
-    if (!call) return false;
-    call.close(reason, performance.now());
+  /** Ends a call. One that has ended already is no fault: a caller's goodbye over UDP may overtake its DELETE. */
+  hangup(callId: string, reason: string): void {
+    this.#calls.get(callId)?.close(reason, performance.now());
     this.#bundler?.flush();
-    return true;
   }
 
   /** See `CallService.restartIce`. @throws {CallError} */

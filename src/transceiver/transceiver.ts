@@ -115,7 +115,9 @@ class ShardedTransceiver implements Transceiver {
 
   async hangup(callId: string, reason: string): Promise<boolean> {
     const shard = this.#shardOf(callId);
-    return shard ? shard.request({ type: 'hangup', callId, reason }) : false;
+    if (!shard) return false;
+    await shard.request({ type: 'hangup', callId, reason });
+    return true;
   }
 
   async restartIce(callId: string, fragment: string, ifMatch: '*' | readonly string[]): Promise<IceUpdate> {
