@@ -8,6 +8,7 @@ import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 import type { RecordNumber } from './record-layer.ts';
 
+const recordNumberLength = 16;
 /** How many records are remembered to be acknowledged: more than the longest flight has, and an ACK stays small. */
 const maxRemembered = 64;
 /**
@@ -27,6 +28,11 @@ export function decodeAck(fragment: Uint8Array): RecordNumber[] | null {
     if (Number.isSafeInteger(epoch) && Number.isSafeInteger(sequence)) numbers.push({ epoch, sequence });
   }
   return reader.complete && list.complete ? numbers : null;
+}
+
+/** How many records an ACK of `length` bytes names. */
+export function ackCapacity(length: number): number {
+  return Math.floor((length - 2) / recordNumberLength);
 }
 
 export function encodeAck(numbers: readonly RecordNumber[]): Uint8Array {
@@ -56,9 +62,9 @@ export class Acknowledgements {
     this.#deadline = Math.min(this.#deadline, this.#flightOver ? now : now + partialFlightDelay);
   }
 
-  /** What to acknowledge now. Of a flight that goes on it is told again the next time, as this ACK may be lost. */
+  /** What to acknowledge now, in the order of the numbers. Of a flight that goes on it is told again the next time, as this ACK may be lost. */
   take(): readonly RecordNumber[] {
-    const numbers = this.#numbers;
+    const numbers = this.#numbers.toSorted((a, b) => a.epoch - b.epoch || a.sequence - b.sequence);
     this.#deadline = Number.POSITIVE_INFINITY;
     if (this.#flightOver) this.#numbers = [];
     return numbers;

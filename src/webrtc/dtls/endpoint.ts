@@ -13,7 +13,7 @@
  */
 import type { RandomSource, Timeout } from '../machine.ts';
 import type { SrtpKeyingMaterial, SrtpProfile } from '../srtp-profile.ts';
-import { Acknowledgements, decodeAck, encodeAck } from './ack.ts';
+import { ackCapacity, Acknowledgements, decodeAck, encodeAck } from './ack.ts';
 import { decodeAlert, encodeAlert } from './alert.ts';
 import type { alertDescription, AlertDescription } from './alert.ts';
 import type { DtlsCertificate } from './certificate.ts';
@@ -141,6 +141,7 @@ export class DtlsEndpoint {
   #handshake: Handshake;
   #state: DtlsState = 'handshaking';
   #now: number;
+  #mtu: number;
   #giveUpAt = Number.POSITIVE_INFINITY;
   /** message_seq of the next message that is sent. */
   #nextMessage = 0;
@@ -163,6 +164,7 @@ export class DtlsEndpoint {
     if (options.remoteFingerprints.length === 0) throw new RangeError('no fingerprint of the peer is given');
     this.#role = role;
     this.#now = now;
+    this.#mtu = mtu;
     this.#flights = new FlightSender(this.#records, mtu, (datagram) => this.#transmit(datagram, true));
     this.#earlySending = options.earlySending ?? false;
     const { versions = defaultVersions, groups = defaultGroups[role] } = options;
@@ -183,9 +185,10 @@ export class DtlsEndpoint {
     return this.#flights.datagrams;
   }
 
-  /** The most bytes of a handshake datagram; counts from the next flight, or repetition of one. @throws {RangeError} below 96. */
+  /** The most bytes of a datagram of the handshake; counts from the next flight, or repetition of one. @throws {RangeError} below 96. */
   set mtu(bytes: number) {
     checkMtu(bytes);
+    this.#mtu = bytes;
     this.#flights.mtu = bytes;
   }
 
@@ -408,7 +411,11 @@ export class DtlsEndpoint {
 
   #sendDueAck(): void {
     if (this.#now < this.#acks.deadline || this.#state === 'closed') return;
-    this.#sendRecord(contentType.ack, encodeAck(this.#acks.take()));
+    const numbers = this.#acks.take();
+    const capacity = ackCapacity(this.#mtu - this.#records.overhead(this.#records.writeEpoch));
+    for (let at = 0; at < numbers.length; at += capacity) {
+      this.#sendRecord(contentType.ack, encodeAck(numbers.slice(at, at + capacity)));
+    }
   }
 
   #complete(result: HandshakeResult): void {

@@ -27,15 +27,8 @@ export function hkdfExtract(hash: HashName, salt: Uint8Array, keyMaterial: Uint8
  *
  *   struct { uint16 length; opaque label<7..255> = prefix + Label; opaque context<0..255>; } HkdfLabel;
  */
-export function expandLabel(
-  hash: HashName,
-  secret: Uint8Array,
-  label: string,
-  context: Uint8Array,
-  length: number,
-  prefix = labelPrefix,
-): Uint8Array {
-  const info = new ByteWriter().uint16(length).vector8(Buffer.from(prefix + label, 'ascii')).vector8(context).finish();
+export function expandLabel(hash: HashName, secret: Uint8Array, label: string, context: Uint8Array, length: number): Uint8Array {
+  const info = new ByteWriter().uint16(length).vector8(Buffer.from(labelPrefix + label, 'ascii')).vector8(context).finish();
   const out = new Uint8Array(length);
   let block: Uint8Array = new Uint8Array(0);
   for (let at = 0, counter = 1; at < length; at += block.length, counter++) {
