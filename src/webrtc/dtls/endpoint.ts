@@ -337,6 +337,8 @@ export class DtlsEndpoint {
       switch (outcome) {
         case 'taken':
           accepted = true;
+          // Any part of the next flight acknowledges all of ours (RFC 9147, section 7.1), when it is not forged.
+          if (this.#state === 'handshaking' && epoch > 0 && this.#handshake.acknowledges) this.#flights.stop();
           this.#handleMessages(epoch);
           if (this.#state === 'closed') return accepted;
           break;

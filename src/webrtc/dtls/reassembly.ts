@@ -70,7 +70,7 @@ export class Reassembly {
 
   /** Forgets everything behind the next message. */
   forgetAhead(): void {
-    for (const sequence of [...this.#partial.keys()]) if (sequence > this.#next) this.#forget(sequence);
+    for (const sequence of this.#partial.keys()) if (sequence > this.#next) this.#forget(sequence);
   }
 
   /** Copies those bytes of the part that no kept part covers. */

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
-import type { Cipher, CipherGCM, DecipherGCM } from 'node:crypto';
+import type { Cipher, CipherGCMTypes } from 'node:crypto';
 import type { OpenedFragment, UnifiedReadProtection, WriteProtection } from './record-protection.ts';
 import type { CipherSuite13 } from './registry.ts';
 import { unifiedHeaderLength, writeUnifiedHeader } from './unified-header.ts';
@@ -29,14 +29,15 @@ export interface TrafficKeys {
  */
 export class RecordProtection13 implements WriteProtection, UnifiedReadProtection {
   readonly overhead = unifiedHeaderLength + 1 + tagLength;
-  readonly #suite: CipherSuite13;
+  readonly #aead: CipherGCMTypes;
   readonly #keys: TrafficKeys;
   readonly #nonce = new Uint8Array(nonceLength);
   /** AES in ECB mode has no state between blocks: one object serves every record. */
   readonly #blockCipher: Cipher | null;
 
   constructor(suite: CipherSuite13, keys: TrafficKeys) {
-    this.#suite = suite;
+    // node:crypto treats ChaCha20-Poly1305 like GCM when the length of the tag is given; its types have no such case.
+    this.#aead = suite.aead as CipherGCMTypes;
     this.#keys = keys;
     this.#blockCipher = suite.mask === 'chacha20' ? null : createCipheriv(suite.mask, keys.sequenceKey, null);
   }
@@ -46,8 +47,7 @@ export class RecordProtection13 implements WriteProtection, UnifiedReadProtectio
     const end = start + fragment.length + 1 + tagLength;
     writeUnifiedHeader(out, at, epoch, sequence, end - start);
     this.#setNonce(sequence);
-    const { aead } = this.#suite;
-    const cipher = createCipheriv(aead as 'aes-128-gcm', this.#keys.key, this.#nonce, { authTagLength: tagLength }) as CipherGCM;
+    const cipher = createCipheriv(this.#aead, this.#keys.key, this.#nonce, { authTagLength: tagLength });
     cipher.setAAD(out.subarray(at, start));
     out.set(cipher.update(fragment), start);
     out.set(cipher.update(Uint8Array.of(type)), start + fragment.length);
@@ -74,8 +74,7 @@ export class RecordProtection13 implements WriteProtection, UnifiedReadProtectio
     if (sequenceLength === 2) additionalData[1] = sequence >>> 8;
     additionalData[sequenceLength] = sequence & 0xff;
     this.#setNonce(sequence);
-    const { aead } = this.#suite;
-    const decipher = createDecipheriv(aead as 'aes-128-gcm', this.#keys.key, this.#nonce, { authTagLength: tagLength }) as DecipherGCM;
+    const decipher = createDecipheriv(this.#aead, this.#keys.key, this.#nonce, { authTagLength: tagLength });
     decipher.setAAD(additionalData);
     decipher.setAuthTag(datagram.subarray(end - tagLength, end));
     const inner = decipher.update(datagram.subarray(start, end - tagLength));

@@ -9,7 +9,8 @@ import { nextTrafficSecret, trafficKeys } from '../../../src/webrtc/dtls/key-sch
 import { RecordProtection13 } from '../../../src/webrtc/dtls/record-protection-13.ts';
 import { cipherSuites13, contentType } from '../../../src/webrtc/dtls/registry.ts';
 import { clearRecord, dissect } from './datagrams.ts';
-import { Pair, pairsOf } from './pair.ts';
+import { pairsOf } from './pair.ts';
+import type { Pair } from './pair.ts';
 
 const newPair = pairsOf('1.3');
 
