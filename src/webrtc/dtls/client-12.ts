@@ -10,7 +10,7 @@
  *  6. Finished: the server saw the same handshake; done. Its repetition needs no answer.
  *
  * Deviations: no session resumption, no renegotiation. A server without extended master secret is accepted, for the
- * reason given in `server-12.ts`. The downgrade sentinel is of no concern while 1.2 is the highest version offered.
+ * reason given in `server-12.ts`. `client-start.ts` looks for the downgrade sentinel.
  */
 import type { KeyObject } from 'node:crypto';
 import type { SrtpProfile } from '../srtp-profile.ts';
@@ -20,9 +20,9 @@ import {
   encodeCertificate,
   encodeCertificateVerify,
 } from './certificate-messages.ts';
-import { isEmptyRenegotiationInfo } from './extensions.ts';
+import { isEmptyRenegotiationInfo, readChosenSrtpProfile } from './extensions.ts';
 import { HandshakeFault } from './fault.ts';
-import { admit12, readUseSrtp, Secrets12, signedKeyExchange } from './handshake-12.ts';
+import { admit12, Secrets12, signedKeyExchange } from './handshake-12.ts';
 import type { Admission, Handshake, HandshakeHost } from './handshake.ts';
 import type { HandshakeMessage } from './handshake-fragment.ts';
 import type { ClientHello, ServerHello } from './hello-messages.ts';
@@ -31,8 +31,8 @@ import type { HelloRandoms } from './key-schedule-12.ts';
 import { generateKeyShare } from './key-share.ts';
 import type { KeyShare } from './key-share.ts';
 import { trustPeerCertificate } from './peer-certificate.ts';
-import { cipherSuites, extensionType, handshakeType, namedGroupId } from './registry.ts';
-import type { CipherSuite, NamedGroup } from './registry.ts';
+import { cipherSuites, diffieHellmanGroupId, extensionType, handshakeType } from './registry.ts';
+import type { CipherSuite, DiffieHellmanGroup } from './registry.ts';
 import { ownScheme, signWithOwnScheme, verifySignature } from './signature-scheme.ts';
 
 type Step = 'certificate' | 'server-key-exchange' | 'certificate-request' | 'server-hello-done' | 'finished' | 'done';
@@ -55,7 +55,7 @@ export class Client12 implements Handshake {
   constructor(host: HandshakeHost, offer: ClientHello, message: HandshakeMessage, hello: ServerHello) {
     this.#host = host;
     this.#suite = checkHello(offer, hello);
-    this.#srtpProfile = chosenSrtpProfile(host.config.srtpProfiles, hello);
+    this.#srtpProfile = readChosenSrtpProfile(host.config.srtpProfiles, hello.extensions.get(extensionType.useSrtp));
     this.#extendedMasterSecret = hello.extensions.has(extensionType.extendedMasterSecret);
     this.#randoms = { client: offer.random, server: hello.random };
     host.transcript.append(message);
@@ -94,7 +94,7 @@ export class Client12 implements Handshake {
     const exchange = decodeServerKeyExchange(message.body);
     if (!exchange) throw new HandshakeFault('malformed-message');
     const signed = signedKeyExchange(this.#randoms, encodeEcdhParameters(exchange));
-    if (!verifySignature(exchange.scheme, this.#peerKey!, signed, exchange.signature)) {
+    if (!verifySignature(exchange.scheme, this.#peerKey!, signed, exchange.signature, '1.2')) {
       throw new HandshakeFault('bad-signature');
     }
     this.#keyShare = generateKeyShare(groupById(exchange.groupId));
@@ -136,8 +136,8 @@ export class Client12 implements Handshake {
     }
     const finished = host.compose(handshakeType.finished, secrets.verifyData('client', host.transcript));
     this.#secrets = secrets;
-    host.addReadEpoch(secrets.protections.server);
-    host.addWriteEpoch(secrets.protections.client);
+    host.addReadEpoch(1, secrets.protections.server);
+    host.addWriteEpoch(1, secrets.protections.client);
     host.sendFlight(
       [
         ...flight.map((message) => ({ type: 'message', epoch: 0, message }) as const),
@@ -153,10 +153,11 @@ export class Client12 implements Handshake {
     const secrets = this.#secrets!;
     secrets.checkFinished('server', message.body, host.transcript);
     this.#step = 'done';
-    host.sendFlight([], false);
+    host.endFlight();
     host.complete({
       version: '1.2',
       cipherSuite: this.#suite.name,
+      group: this.#keyShare!.group,
       srtp: secrets.srtpKeyingMaterial(this.#srtpProfile, 'client'),
       peerCertificate: this.#peerCertificate!,
     });
@@ -174,18 +175,7 @@ function checkHello(offer: ClientHello, hello: ServerHello): CipherSuite {
   return suite;
 }
 
-/** The server answers with exactly one of the offered profiles, and with the offered MKI: none (RFC 5764, section 4.1.1). */
-function chosenSrtpProfile(offered: readonly SrtpProfile[], hello: ServerHello): SrtpProfile | null {
-  const useSrtp = readUseSrtp(hello.extensions.get(extensionType.useSrtp));
-  if (!useSrtp) return null;
-  const [profile] = useSrtp.profiles;
-  if (useSrtp.profiles.length !== 1 || !offered.includes(profile) || useSrtp.mki.length > 0) {
-    throw new HandshakeFault('illegal-parameter');
-  }
-  return profile;
-}
-
-function groupById(id: number): NamedGroup {
-  for (const [name, groupId] of Object.entries(namedGroupId)) if (groupId === id) return name as NamedGroup;
+function groupById(id: number): DiffieHellmanGroup {
+  for (const [name, groupId] of Object.entries(diffieHellmanGroupId)) if (groupId === id) return name as DiffieHellmanGroup;
   throw new HandshakeFault('illegal-parameter');
 }

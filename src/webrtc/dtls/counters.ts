@@ -11,6 +11,8 @@ export const dtlsDropReasons = [
   'oversized-record',
   'unknown-content-type',
   'unprotected-application-data',
+  'unprotected-ack',
+  'malformed-ack',
   'malformed-alert',
   'unauthenticated-alert',
   'plaintext-after-handshake',
@@ -29,7 +31,7 @@ export interface DtlsCounters {
   datagramsReceived: number;
   datagramsSent: number;
   recordsReceived: number;
-  /** Times that a whole flight was sent again, by the timer or because the peer repeated its own. */
+  /** Times that what was unacknowledged of a flight was sent again, by the timer or because the peer lacked it. */
   flightsRetransmitted: number;
   /** Application data that could not be sent because the endpoint was not connected. */
   sendsRefused: number;

@@ -1,9 +1,9 @@
-const maxRecords = 16;
+const maxRecords = 32;
 const maxBytes = 1 << 14;
 
 /**
  * Records that arrived before the keys of their epoch, or application data before the Finished in front of it (RFC
- * 6347, section 4.1 and 4.2.4: reordering). Bounded, because nobody has authenticated them.
+ * 6347, section 4.1 and 4.2.4: reordering), and with DTLS 1.3 all that a client sends before it is known who it is. Bounded, because nobody has authenticated them.
  */
 export class EarlyRecords {
   #records: Uint8Array[] = [];

@@ -1,8 +1,8 @@
 /**
- * One DTLS association over datagrams (RFC 6347), sans I/O; see `machine.ts` for how it is driven.
+ * One DTLS association over datagrams (RFC 6347, RFC 9147), sans I/O; see `machine.ts` for how it is driven.
  *
  *   datagram ─► records ─► replay window, decryption ─┬─ handshake ──► reassembly ──► Handshake (a version, a role)
- *                  │                                  ├─ alert                           │
+ *                  │                                  ├─ alert, ACK                      │
  *                  └─ keys not there yet: kept        └─ application data ─► `data`      └─► flights ─► `transmit`
  *
  *   handshaking ──(both Finished)──► connected ──(close_notify, either side)──► closed
@@ -12,7 +12,8 @@
  * messages: the genuine one will be sent again. What was decoded and cannot be agreed with ends the handshake.
  */
 import type { RandomSource, Timeout } from '../machine.ts';
-import type { SrtpProfile } from '../srtp-profile.ts';
+import type { SrtpKeyingMaterial, SrtpProfile } from '../srtp-profile.ts';
+import { ackCapacity, Acknowledgements, decodeAck, encodeAck } from './ack.ts';
 import { decodeAlert, encodeAlert } from './alert.ts';
 import type { alertDescription, AlertDescription } from './alert.ts';
 import type { DtlsCertificate } from './certificate.ts';
@@ -24,15 +25,19 @@ import { HandshakeFault, handshakeFaultAlert } from './fault.ts';
 import type { HandshakeFaultReason } from './fault.ts';
 import type { Fingerprint } from './fingerprint.ts';
 import { FlightSender } from './flight.ts';
+import { epoch13 } from './handshake-13.ts';
 import type { Handshake, HandshakeConfig, HandshakeHost, HandshakeResult } from './handshake.ts';
 import { decodeHandshakeFragments } from './handshake-fragment.ts';
 import { Reassembly } from './reassembly.ts';
-import { maxPlaintextLength, parseRecordHeader } from './record.ts';
+import { maxPlaintextLength } from './record.ts';
 import type { RecordHeader } from './record.ts';
-import { RecordLayer } from './record-layer.ts';
+import { parseRecord, RecordLayer } from './record-layer.ts';
+import type { OpenedRecord } from './record-layer.ts';
 import { contentType, handshakeType, protocolVersion } from './registry.ts';
+import type { DtlsVersion, NamedGroup } from './registry.ts';
 import { ServerStart } from './server-start.ts';
 import { Transcript } from './transcript.ts';
+import type { UnifiedHeader } from './unified-header.ts';
 
 export interface DtlsEndpointOptions {
   readonly role: 'server' | 'client';
@@ -44,6 +49,15 @@ export interface DtlsEndpointOptions {
   readonly random: RandomSource;
   /** The most bytes of a handshake datagram; 1200 unless given, at least 96. Application data is not cut. */
   readonly mtu?: number;
+  /** That may be agreed on; both unless given. */
+  readonly versions?: readonly DtlsVersion[];
+  /** Key exchange groups of DTLS 1.3 in order of preference; a client sends a key share for the first alone. */
+  readonly groups?: readonly NamedGroup[];
+  /**
+   * A DTLS 1.3 server may send data and media half a round trip after the ClientHello, before the client has shown its
+   * certificate: to whoever answered our ICE check. Off unless given; see {@link DtlsSendKeys}.
+   */
+  readonly earlySending?: boolean;
   /** A client sends its first flight at once. */
   readonly now: number;
 }
@@ -55,6 +69,17 @@ export interface DtlsTransmit {
   readonly type: 'transmit';
   /** One datagram. */
   readonly data: Uint8Array;
+  /** True when this is one of {@link DtlsEndpoint.flightDatagrams}, which may also travel in another way than directly. */
+  readonly flight: boolean;
+}
+
+/**
+ * Comes before `connected`, and only with `earlySending`: `send` works from now on, and media may be protected with these
+ * keys. Nothing that the peer sends counts yet, therefore its keys are not here.
+ */
+export interface DtlsSendKeys {
+  readonly type: 'send-keys';
+  readonly srtp: Pick<SrtpKeyingMaterial, 'profile' | 'localKey' | 'localSalt'> | null;
 }
 
 export interface DtlsConnected extends HandshakeResult {
@@ -74,15 +99,16 @@ export interface DtlsClosed {
   readonly alert?: AlertDescription;
 }
 
-export type DtlsOutput = DtlsTransmit | DtlsConnected | DtlsData | DtlsClosed | Timeout;
+export type DtlsOutput = DtlsTransmit | DtlsSendKeys | DtlsConnected | DtlsData | DtlsClosed | Timeout;
 
 export type DtlsState = 'handshaking' | 'connected' | 'closed';
 
 export interface DtlsDump {
   readonly role: 'server' | 'client';
   readonly state: DtlsState;
-  readonly version: '1.2' | null;
+  readonly version: DtlsVersion | null;
   readonly cipherSuite: string | null;
+  readonly group: NamedGroup | null;
   readonly srtpProfile: SrtpProfile | null;
   readonly readEpoch: number;
   readonly writeEpoch: number;
@@ -94,6 +120,12 @@ export interface DtlsDump {
 const handshakeTimeout = 30_000;
 const minMtu = 96;
 const defaultMtu = 1200;
+const defaultVersions: readonly DtlsVersion[] = ['1.3', '1.2'];
+/** A server takes the post-quantum group where it is offered; a client does not spend its time and bytes unasked. */
+const defaultGroups: Readonly<Record<'server' | 'client', readonly NamedGroup[]>> = {
+  server: ['x25519mlkem768', 'x25519', 'secp256r1'],
+  client: ['x25519', 'secp256r1', 'x25519mlkem768'],
+};
 
 export class DtlsEndpoint {
   readonly counters: DtlsCounters = createDtlsCounters();
@@ -102,11 +134,14 @@ export class DtlsEndpoint {
   readonly #reassembly = new Reassembly();
   readonly #early = new EarlyRecords();
   readonly #transcript = new Transcript();
+  readonly #acks = new Acknowledgements();
   readonly #flights: FlightSender;
+  readonly #earlySending: boolean;
   readonly #outputs: DtlsOutput[] = [];
   #handshake: Handshake;
   #state: DtlsState = 'handshaking';
   #now: number;
+  #mtu: number;
   #giveUpAt = Number.POSITIVE_INFINITY;
   /** message_seq of the next message that is sent. */
   #nextMessage = 0;
@@ -118,23 +153,48 @@ export class DtlsEndpoint {
   #peerProtected = false;
   /** Records that were kept may be readable now. */
   #earlyDue = false;
+  #maySend = false;
   #result: HandshakeResult | null = null;
   #closeReason: DtlsCloseReason | null = null;
 
   /** @throws {RangeError} when the MTU is too small or no fingerprint is given. */
   constructor(options: DtlsEndpointOptions) {
     const { role, now, mtu = defaultMtu } = options;
-    if (!(mtu >= minMtu)) throw new RangeError(`the MTU is ${mtu} bytes; at least ${minMtu} are needed`);
+    checkMtu(mtu);
     if (options.remoteFingerprints.length === 0) throw new RangeError('no fingerprint of the peer is given');
     this.#role = role;
     this.#now = now;
-    this.#flights = new FlightSender(this.#records, mtu, (datagram) => this.#transmit(datagram));
-    const host = this.#createHost(options);
+    this.#mtu = mtu;
+    this.#flights = new FlightSender(this.#records, mtu, (datagram) => this.#transmit(datagram, true));
+    this.#earlySending = options.earlySending ?? false;
+    const { versions = defaultVersions, groups = defaultGroups[role] } = options;
+    if (versions.length === 0 || groups.length === 0) throw new RangeError('no version or no group is given');
+    const host = this.#createHost({ ...options, versions, groups });
     this.#handshake = role === 'server' ? new ServerStart(host) : new ClientStart(host);
   }
 
   get state(): DtlsState {
     return this.#state;
+  }
+
+  /**
+   * The datagrams of our flight that the peer is not known to have, as they were sent last: to be carried in another
+   * way, such as STUN (SPED). The same bytes until the flight is sent again or replaced.
+   */
+  get flightDatagrams(): readonly Uint8Array[] {
+    return this.#flights.datagrams;
+  }
+
+  /** The most bytes of a datagram of the handshake; counts from the next flight, or repetition of one. @throws {RangeError} below 96. */
+  set mtu(bytes: number) {
+    checkMtu(bytes);
+    this.#mtu = bytes;
+    this.#flights.mtu = bytes;
+  }
+
+  /** The peer has one of {@link flightDatagrams}, as something else than DTLS tells: it is not repeated unasked. */
+  confirmDelivery(datagram: Uint8Array): void {
+    this.#flights.confirm(datagram);
   }
 
   /**
@@ -153,24 +213,29 @@ export class DtlsEndpoint {
       this.#earlyDue = false;
       for (const record of this.#early.take()) this.#handleRecords(record);
     }
+    this.#sendDueAck();
     return accepted;
   }
 
   handleTimeout(now: number): void {
     this.#now = now;
-    if (this.#state !== 'handshaking') return;
-    if (now >= this.#giveUpAt) this.#end('handshake-timeout');
-    else if (this.#flights.handleTimeout(now)) this.counters.flightsRetransmitted++;
+    if (this.#state === 'closed') return;
+    if (now >= this.#giveUpAt) {
+      this.#end('handshake-timeout');
+      return;
+    }
+    if (this.#flights.handleTimeout(now)) this.counters.flightsRetransmitted++;
+    this.#sendDueAck();
   }
 
   /**
-   * Sends application data as one record in one datagram. Unless connected, it is counted and not sent.
+   * Sends application data as one record in one datagram. Before `send-keys` or `connected` it is counted and not sent.
    * @throws {RangeError} above 16,384 bytes.
    */
   send(data: Uint8Array, now: number): void {
     this.#now = now;
     if (data.length > maxPlaintextLength) throw new RangeError(`a record holds ${maxPlaintextLength} bytes, not ${data.length}`);
-    if (this.#state === 'connected') this.#sendRecord(contentType.applicationData, data);
+    if (this.#maySend) this.#sendRecord(contentType.applicationData, data);
     else this.counters.sendsRefused++;
   }
 
@@ -184,7 +249,7 @@ export class DtlsEndpoint {
   }
 
   poll(): DtlsOutput {
-    return this.#outputs.shift() ?? { type: 'timeout', at: Math.min(this.#flights.deadline, this.#giveUpAt) };
+    return this.#outputs.shift() ?? { type: 'timeout', at: Math.min(this.#flights.deadline, this.#acks.deadline, this.#giveUpAt) };
   }
 
   dump(): DtlsDump {
@@ -193,6 +258,7 @@ export class DtlsEndpoint {
       state: this.#state,
       version: this.#result?.version ?? null,
       cipherSuite: this.#result?.cipherSuite ?? null,
+      group: this.#result?.group ?? null,
       srtpProfile: this.#result?.srtp?.profile ?? null,
       readEpoch: this.#records.readEpoch,
       writeEpoch: this.#records.writeEpoch,
@@ -204,7 +270,7 @@ export class DtlsEndpoint {
   #handleRecords(datagram: Uint8Array): boolean {
     let accepted = false;
     for (let at = 0; at < datagram.length && this.#state !== 'closed'; ) {
-      const header = parseRecordHeader(datagram, at);
+      const header = parseRecord(datagram, at);
       if (!header) {
         this.#drop('malformed-record');
         break;
@@ -216,31 +282,33 @@ export class DtlsEndpoint {
     return accepted;
   }
 
-  #handleRecord(header: RecordHeader, datagram: Uint8Array, at: number): boolean {
-    const { type, epoch, version } = header;
-    // Before the version is agreed a peer may write that of DTLS 1.0 (RFC 5246, appendix E.1).
-    if (version !== protocolVersion.dtls12 && !(version === protocolVersion.dtls10 && epoch === 0)) {
-      return this.#drop('unsupported-record-version');
-    }
-    if (this.#state === 'handshaking' && this.#comesEarly(type, epoch)) {
+  #handleRecord(header: RecordHeader | UnifiedHeader, datagram: Uint8Array, at: number): boolean {
+    if (header.form === 'classic' && !isSpoken(header)) return this.#drop('unsupported-record-version');
+    if (this.#state === 'handshaking' && this.#comesEarly(header)) {
       return this.#early.keep(datagram.subarray(at, header.end)) ? false : this.#drop('early-buffer-full');
     }
-    const fragment = this.#records.open(header, datagram);
-    if (typeof fragment === 'string') return this.#drop(fragment);
+    const record = this.#records.open(header, datagram);
+    if (typeof record === 'string') return this.#drop(record);
+    const { type, epoch, fragment } = record;
     if (epoch > 0) this.#peerProtected = true;
     else if (this.#state === 'connected') return this.#drop(clearTextReason(type, fragment));
     switch (type) {
       case contentType.handshake:
-        return this.#handleHandshakeRecord(epoch, fragment) || epoch > 0;
+        return this.#handleHandshakeRecord(record) || epoch > 0;
       case contentType.changeCipherSpec:
         // Says nothing that the epoch of the records behind it does not say.
         break;
       case contentType.alert:
         this.#handleAlert(epoch, fragment);
         break;
+      case contentType.ack:
+        this.#handleAck(epoch, fragment);
+        break;
       case contentType.applicationData:
-        if (epoch > 0) this.#outputs.push({ type: 'data', data: fragment });
-        else this.#drop('unprotected-application-data');
+        if (epoch === 0) this.#drop('unprotected-application-data');
+        // The handshake epoch of DTLS 1.3 carries none, and there is no data before the peer is known.
+        else if (this.#state !== 'connected' || epoch === epoch13.handshake) this.#drop('wrong-epoch');
+        else this.#outputs.push({ type: 'data', data: fragment });
         break;
       default:
         this.#drop('unknown-content-type');
@@ -249,22 +317,28 @@ export class DtlsEndpoint {
   }
 
   /** The keys of the next epoch are on their way, or the peer's Finished that goes before its data. */
-  #comesEarly(type: number, epoch: number): boolean {
+  #comesEarly(header: RecordHeader | UnifiedHeader): boolean {
+    if (header.form === 'unified') return this.#records.epochOf(header) === null;
+    const { type, epoch } = header;
     const { readEpoch } = this.#records;
     return epoch === readEpoch + 1 || (epoch > 0 && epoch === readEpoch && type === contentType.applicationData);
   }
 
   /** True when a fragment in it belongs to this handshake, as far as can be known. */
-  #handleHandshakeRecord(epoch: number, record: Uint8Array): boolean {
-    const fragments = decodeHandshakeFragments(record);
+  #handleHandshakeRecord(record: OpenedRecord): boolean {
+    const { epoch } = record;
+    const fragments = decodeHandshakeFragments(record.fragment);
     if (!fragments) return this.#drop('malformed-handshake');
     let accepted = false;
+    let refused = false;
     for (const fragment of fragments) {
       const admission = this.#handshake.admit(fragment.type, epoch);
       const outcome = admission === 'take' ? this.#reassembly.add(fragment) : admission;
       switch (outcome) {
         case 'taken':
           accepted = true;
+          // Any part of the next flight acknowledges all of ours (RFC 9147, section 7.1), when it is not forged.
+          if (this.#state === 'handshaking' && epoch > 0 && this.#handshake.acknowledges) this.#flights.stop();
           this.#handleMessages(epoch);
           if (this.#state === 'closed') return accepted;
           break;
@@ -280,9 +354,12 @@ export class DtlsEndpoint {
           this.#sendAlert('warning', 'no_renegotiation');
           break;
         default:
+          refused = true;
           this.#drop(outcome);
       }
     }
+    const due = accepted && !refused ? this.#handshake.acknowledges?.(epoch) : undefined;
+    if (due && due !== 'never') this.#acks.add(record, due, this.#now);
     return accepted;
   }
 
@@ -320,9 +397,34 @@ export class DtlsEndpoint {
     } else if (alert.level === 'fatal') this.#end('peer-alert', alert.description);
   }
 
+  /** Clear text ACKs, which anybody can write, would let a flight be held back. */
+  #handleAck(epoch: number, fragment: Uint8Array): void {
+    if (epoch === 0) {
+      this.#drop('unprotected-ack');
+      return;
+    }
+    const numbers = this.#handshake.acknowledges ? decodeAck(fragment) : null;
+    if (!numbers) this.#drop('malformed-ack');
+    else if (this.#flights.acknowledge(numbers, this.#now)) {
+      if (this.#state === 'connected') this.#giveUpAt = Number.POSITIVE_INFINITY;
+      this.#handshake.flightAcknowledged?.();
+    }
+  }
+
+  #sendDueAck(): void {
+    if (this.#now < this.#acks.deadline || this.#state === 'closed') return;
+    const numbers = this.#acks.take();
+    const capacity = ackCapacity(this.#mtu - this.#records.overhead(this.#records.writeEpoch));
+    for (let at = 0; at < numbers.length; at += capacity) {
+      this.#sendRecord(contentType.ack, encodeAck(numbers.slice(at, at + capacity)));
+    }
+  }
+
   #complete(result: HandshakeResult): void {
     this.#state = 'connected';
-    this.#giveUpAt = Number.POSITIVE_INFINITY;
+    // A client of DTLS 1.3 knows its server, but not yet whether its own last flight has arrived.
+    if (this.#flights.deadline === Number.POSITIVE_INFINITY) this.#giveUpAt = Number.POSITIVE_INFINITY;
+    this.#maySend = true;
     this.#result = result;
     this.#earlyDue = true;
     this.#transcript.clear();
@@ -333,7 +435,9 @@ export class DtlsEndpoint {
     this.#state = 'closed';
     this.#closeReason = reason;
     this.#giveUpAt = Number.POSITIVE_INFINITY;
+    this.#maySend = false;
     this.#flights.stop();
+    this.#acks.clear();
     this.#early.take();
     this.#outputs.push(alert ? { type: 'closed', reason, alert } : { type: 'closed', reason });
   }
@@ -346,12 +450,12 @@ export class DtlsEndpoint {
     const epoch = this.#records.writeEpoch;
     const datagram = new Uint8Array(fragment.length + this.#records.overhead(epoch));
     this.#records.seal(type, epoch, fragment, datagram, 0);
-    this.#transmit(datagram);
+    this.#transmit(datagram, false);
   }
 
-  #transmit(datagram: Uint8Array): void {
+  #transmit(data: Uint8Array, flight: boolean): void {
     this.counters.datagramsSent++;
-    this.#outputs.push({ type: 'transmit', data: datagram });
+    this.#outputs.push({ type: 'transmit', data, flight });
   }
 
   #drop(reason: DtlsDropReason): false {
@@ -365,25 +469,47 @@ export class DtlsEndpoint {
       transcript: this.#transcript,
       compose: (type, body) => {
         const message = { type, sequence: this.#nextMessage++, body };
-        this.#transcript.append(message);
+        if (this.#state === 'handshaking') this.#transcript.append(message);
         return message;
       },
       sendFlight: (items, awaitsAnswer) => {
         if (this.#giveUpAt === Number.POSITIVE_INFINITY) this.#giveUpAt = this.#now + handshakeTimeout;
         this.#answered = this.#handling;
+        this.#acks.clear();
         this.#flights.send(items, awaitsAnswer, this.#now);
       },
-      addReadEpoch: (protection) => {
-        this.#records.addReadEpoch(protection);
+      endFlight: () => this.#flights.stop(),
+      forgetAhead: () => this.#reassembly.forgetAhead(),
+      addReadEpoch: (epoch, protection) => {
+        this.#records.addReadEpoch(epoch, protection);
         this.#earlyDue = true;
       },
-      addWriteEpoch: (protection) => this.#records.addWriteEpoch(protection),
+      addUnifiedReadEpoch: (epoch, protection) => {
+        this.#records.addUnifiedReadEpoch(epoch, protection);
+        this.#earlyDue = true;
+      },
+      addWriteEpoch: (epoch, protection) => this.#records.addWriteEpoch(epoch, protection),
+      maySend: (srtp) => {
+        if (!this.#earlySending) return;
+        this.#maySend = true;
+        const keys = srtp && { profile: srtp.profile, localKey: srtp.localKey, localSalt: srtp.localSalt };
+        this.#outputs.push({ type: 'send-keys', srtp: keys });
+      },
       continueWith: (handshake) => {
         this.#handshake = handshake;
       },
       complete: (result) => this.#complete(result),
     };
   }
+}
+
+/** Before the version is agreed a peer may write that of DTLS 1.0 (RFC 5246, appendix E.1). */
+function isSpoken({ version, epoch }: RecordHeader): boolean {
+  return version === protocolVersion.dtls12 || (version === protocolVersion.dtls10 && epoch === 0);
+}
+
+function checkMtu(bytes: number): void {
+  if (!(bytes >= minMtu)) throw new RangeError(`the MTU is ${bytes} bytes; at least ${minMtu} are needed`);
 }
 
 /** Why clear text is dropped once connected. A fresh ClientHello is counted apart: a peer may have lost its state. */

@@ -6,6 +6,7 @@ import { srtpProfileById, SRTP_PROFILES } from '../srtp-profile.ts';
 import type { SrtpProfile } from '../srtp-profile.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
+import { HandshakeFault } from './fault.ts';
 
 export type Extensions = ReadonlyMap<number, Uint8Array>;
 
@@ -50,6 +51,87 @@ export function decodeSupportedVersions(data: Uint8Array): number[] | null {
   const list: number[] = [];
   while (versions.remaining > 0) list.push(versions.uint16());
   return reader.complete && versions.complete ? list : null;
+}
+
+export function encodeSupportedVersions(versions: readonly number[]): Uint8Array {
+  const list = new ByteWriter();
+  for (const version of versions) list.uint16(version);
+  return new ByteWriter().vector8(list.finish()).finish();
+}
+
+/** A lone 16-bit number: supported_versions of a ServerHello, key_share of a HelloRetryRequest. */
+export function decodeUint16(data: Uint8Array): number | null {
+  const reader = new ByteReader(data);
+  const value = reader.uint16();
+  return reader.complete ? value : null;
+}
+
+export function encodeUint16(value: number): Uint8Array {
+  return new ByteWriter().uint16(value).finish();
+}
+
+/** A public key of a group (RFC 8446, section 4.2.8). */
+export interface KeyShareEntry {
+  readonly groupId: number;
+  readonly publicKey: Uint8Array;
+}
+
+/** key_share of a ClientHello. */
+export function decodeKeyShares(data: Uint8Array): KeyShareEntry[] | null {
+  const reader = new ByteReader(data);
+  const list = new ByteReader(reader.vector16());
+  const shares: KeyShareEntry[] = [];
+  while (list.remaining > 0) shares.push({ groupId: list.uint16(), publicKey: list.vector16() });
+  return reader.complete && list.complete ? shares : null;
+}
+
+export function encodeKeyShares(shares: readonly KeyShareEntry[]): Uint8Array {
+  const list = new ByteWriter();
+  for (const { groupId, publicKey } of shares) list.uint16(groupId).vector16(publicKey);
+  return new ByteWriter().vector16(list.finish()).finish();
+}
+
+/** key_share of a ServerHello. */
+export function decodeKeyShare(data: Uint8Array): KeyShareEntry | null {
+  const reader = new ByteReader(data);
+  const groupId = reader.uint16();
+  const publicKey = reader.vector16();
+  return reader.complete ? { groupId, publicKey } : null;
+}
+
+export function encodeKeyShare({ groupId, publicKey }: KeyShareEntry): Uint8Array {
+  return new ByteWriter().uint16(groupId).vector16(publicKey).finish();
+}
+
+/** The profiles and MKI of a use_srtp extension, null when there is none. @throws {HandshakeFault} */
+export function readUseSrtp(data: Uint8Array | undefined): UseSrtp | null {
+  if (!data) return null;
+  const useSrtp = decodeUseSrtp(data);
+  if (!useSrtp) throw new HandshakeFault('malformed-message');
+  return useSrtp;
+}
+
+/**
+ * What a server answers to the offered profiles: exactly one of them, and with the offered MKI, which is none (RFC 5764,
+ * section 4.1.1). @throws {HandshakeFault}
+ */
+export function readChosenSrtpProfile(offered: readonly SrtpProfile[], data: Uint8Array | undefined): SrtpProfile | null {
+  const useSrtp = readUseSrtp(data);
+  if (!useSrtp) return null;
+  const [profile] = useSrtp.profiles;
+  if (useSrtp.profiles.length !== 1 || !offered.includes(profile) || useSrtp.mki.length > 0) {
+    throw new HandshakeFault('illegal-parameter');
+  }
+  return profile;
+}
+
+/** A list of 16-bit numbers in a hello, null when the extension is not there. @throws {HandshakeFault} */
+export function readUint16List(extensions: Extensions, type: number): number[] | null {
+  const data = extensions.get(type);
+  if (!data) return null;
+  const list = decodeUint16List(data);
+  if (!list) throw new HandshakeFault('malformed-message');
+  return list;
 }
 
 /** use_srtp (RFC 5764, section 4.1.1): profiles that are known here, in the peer's order, and the MKI. */

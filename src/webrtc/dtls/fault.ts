@@ -9,6 +9,7 @@ export const handshakeFaultAlert = {
   'insecure-renegotiation': 'handshake_failure',
   'unsolicited-extension': 'unsupported_extension',
   'illegal-parameter': 'illegal_parameter',
+  'missing-extension': 'missing_extension',
   'peer-certificate-missing': 'handshake_failure',
   'peer-certificate-unusable': 'unsupported_certificate',
   'fingerprint-mismatch': 'bad_certificate',

@@ -1,11 +1,12 @@
 /**
- * Flights and their retransmission (RFC 6347, section 4.2.4):
+ * Flights and their retransmission (RFC 6347, section 4.2.4; RFC 9147, section 5.8):
  *
  *   PREPARING ──► SENDING ──► WAITING ──(next flight of the peer is whole)──► PREPARING or FINISHED
  *                    ▲           │
- *                    └───────────┘  timer fires, or the peer repeats its own flight
+ *                    └───────────┘  timer fires, the peer repeats its own flight, or acknowledges a part of ours
  *
- * A flight is kept as messages, not as datagrams: each time it is sent its records get new sequence numbers.
+ * A flight is kept as messages, not as datagrams: each time it is sent its records get new sequence numbers. Which part
+ * of which message a record carried is remembered, so that what the peer acknowledges is not sent again.
  *
  * RFC 9147, section 5.1, limits what a server may send to an address that has proven nothing to three times what came
  * from there. Here the address has: no datagram reaches DTLS before ICE has seen a check with our password from it.
@@ -13,7 +14,7 @@
 import { contentType } from './registry.ts';
 import { encodeHandshakeFragment, handshakeHeaderLength } from './handshake-fragment.ts';
 import type { HandshakeMessage } from './handshake-fragment.ts';
-import type { RecordLayer } from './record-layer.ts';
+import type { RecordLayer, RecordNumber } from './record-layer.ts';
 
 /** One thing that a flight holds, with the epoch that its records belong to. */
 export type FlightItem =
@@ -29,12 +30,32 @@ const initialTimeout = 200;
 const maxTimeout = 2_000;
 /** A flight is not repeated more often than this (ms), however often the peer repeats itself: its datagrams come in groups. */
 const minInterval = 30;
+/** How many sent records are remembered to be acknowledged. */
+const maxRemembered = 512;
+
+/** Bytes of one item from `start` to `end` of its body. */
+interface Piece {
+  readonly item: FlightItem;
+  readonly start: number;
+  readonly end: number;
+}
+
+interface SealedDatagram {
+  readonly data: Uint8Array;
+  readonly pieces: Piece[];
+}
 
 export class FlightSender {
   readonly #records: RecordLayer;
-  readonly #mtu: number;
   readonly #transmit: (datagram: Uint8Array) => void;
+  #mtu: number;
   #items: readonly FlightItem[] = [];
+  /** What the peer is not known to have, in order. */
+  #pending: Piece[] = [];
+  /** By number of the record that carried it. */
+  readonly #sent = new Map<string, Piece>();
+  /** As they were sent last, without those that are known to have arrived. */
+  #datagrams: SealedDatagram[] = [];
   #timeout = initialTimeout;
   #sentAt = Number.NEGATIVE_INFINITY;
   #deadline = Number.POSITIVE_INFINITY;
@@ -51,17 +72,32 @@ export class FlightSender {
     return this.#deadline;
   }
 
+  /** Counts from the next time that a flight is sent. */
+  set mtu(bytes: number) {
+    this.#mtu = bytes;
+  }
+
+  /** The datagrams of the flight that may be missing at the peer, as they were sent last. */
+  get datagrams(): readonly Uint8Array[] {
+    return this.#datagrams.map(({ data }) => data);
+  }
+
   /** Sends a flight that replaces the previous one. Without `awaitsAnswer` only `repeat` sends it again. */
   send(items: readonly FlightItem[], awaitsAnswer: boolean, now: number): void {
+    this.stop();
     this.#items = items;
+    this.#pending = items.map(whole);
     this.#timeout = initialTimeout;
     this.#deadline = awaitsAnswer ? now + this.#timeout : Number.POSITIVE_INFINITY;
-    this.#sendAll(now);
+    this.#sendPending(now);
   }
 
   /** Forgets the flight: its answer is complete. */
   stop(): void {
     this.#items = [];
+    this.#pending = [];
+    this.#datagrams = [];
+    this.#sent.clear();
     this.#deadline = Number.POSITIVE_INFINITY;
   }
 
@@ -70,7 +106,7 @@ export class FlightSender {
     if (now < this.#deadline) return false;
     this.#timeout = Math.min(this.#timeout * 2, maxTimeout);
     this.#deadline = now + this.#timeout;
-    this.#sendAll(now);
+    this.#sendPending(now);
     return true;
   }
 
@@ -78,38 +114,102 @@ export class FlightSender {
   repeat(now: number): boolean {
     if (this.#items.length === 0 || now - this.#sentAt < minInterval) return false;
     if (this.#deadline !== Number.POSITIVE_INFINITY) this.#deadline = now + this.#timeout;
-    this.#sendAll(now);
+    if (this.#pending.length === 0) this.#pending = this.#items.map(whole);
+    this.#sendPending(now);
     return true;
   }
 
+  /**
+   * The peer has these records. True when that was the last of the flight. Otherwise the peer tells us that it misses
+   * something, and may wait for it in silence: the rest is due at once, and the time-out starts afresh.
+   */
+  acknowledge(numbers: readonly RecordNumber[], now: number): boolean {
+    if (this.#items.length === 0) return false;
+    for (const { epoch, sequence } of numbers) {
+      const piece = this.#sent.get(recordKey(epoch, sequence));
+      if (piece) this.#settle(piece);
+    }
+    if (this.#pending.length === 0) {
+      this.stop();
+      return true;
+    }
+    // Doubled when it fires.
+    this.#timeout = initialTimeout / 2;
+    this.#deadline = Math.min(this.#deadline, Math.max(now, this.#sentAt + minInterval));
+    return false;
+  }
+
+  /** The peer has this datagram, byte by byte one of {@link datagrams}: what it holds is not sent again by itself. */
+  confirm(datagram: Uint8Array): void {
+    const confirmed = this.#datagrams.find(({ data }) => Buffer.compare(data, datagram) === 0);
+    if (!confirmed) return;
+    this.#datagrams = this.#datagrams.filter((other) => other !== confirmed);
+    for (const piece of confirmed.pieces) this.#settle(piece);
+    if (this.#pending.length === 0) this.#deadline = Number.POSITIVE_INFINITY;
+  }
+
+  #settle(piece: Piece): void {
+    this.#pending = this.#pending.flatMap((other) => without(other, piece));
+  }
+
   /** Fills datagrams with records, one fragment each; small messages share a datagram, large ones are cut. */
-  #sendAll(now: number): void {
+  #sendPending(now: number): void {
     this.#sentAt = now;
+    this.#datagrams = [];
     let datagram = new Uint8Array(this.#mtu);
+    let pieces: Piece[] = [];
     let used = 0;
     const flush = (): void => {
-      this.#transmit(datagram.subarray(0, used));
+      const data = datagram.subarray(0, used);
+      this.#datagrams.push({ data, pieces });
+      this.#transmit(data);
       datagram = new Uint8Array(this.#mtu);
+      pieces = [];
       used = 0;
     };
-    for (const item of this.#items) {
+    for (const { item, start, end } of this.#pending) {
       const overhead = this.#records.overhead(item.epoch);
       if (item.type === 'change-cipher-spec') {
         if (used + overhead + 1 > this.#mtu) flush();
+        pieces.push({ item, start, end });
         used = this.#records.seal(contentType.changeCipherSpec, item.epoch, Uint8Array.of(1), datagram, used);
         continue;
       }
-      const { message } = item;
-      let offset = 0;
+      let offset = start;
       do {
-        const left = message.body.length - offset;
+        const left = end - offset;
         if (this.#mtu - used < overhead + handshakeHeaderLength + Math.min(left, 1)) flush();
         const size = Math.min(left, this.#mtu - used - overhead - handshakeHeaderLength);
-        const fragment = encodeHandshakeFragment(message, offset, size);
+        const fragment = encodeHandshakeFragment(item.message, offset, size);
+        const piece = { item, start: offset, end: offset + size };
+        this.#remember(item.epoch, piece);
+        pieces.push(piece);
         used = this.#records.seal(contentType.handshake, item.epoch, fragment, datagram, used);
         offset += size;
-      } while (offset < message.body.length);
+      } while (offset < end);
     }
     if (used > 0) flush();
   }
+
+  #remember(epoch: number, piece: Piece): void {
+    this.#sent.set(recordKey(epoch, this.#records.nextSequence(epoch)), piece);
+    if (this.#sent.size > maxRemembered) this.#sent.delete(this.#sent.keys().next().value!);
+  }
+}
+
+function recordKey(epoch: number, sequence: number): string {
+  return `${epoch}:${sequence}`;
+}
+
+function whole(item: FlightItem): Piece {
+  return { item, start: 0, end: item.type === 'message' ? item.message.body.length : 0 };
+}
+
+/** What of `piece` lies outside of `settled`. */
+function without(piece: Piece, settled: Piece): Piece[] {
+  if (piece.item !== settled.item) return [piece];
+  const rest: Piece[] = [];
+  if (piece.start < settled.start) rest.push({ ...piece, end: Math.min(piece.end, settled.start) });
+  if (piece.end > settled.end) rest.push({ ...piece, start: Math.max(piece.start, settled.end) });
+  return rest;
 }

@@ -1,8 +1,6 @@
 /** What both roles of a DTLS 1.2 handshake share. */
 import { timingSafeEqual } from 'node:crypto';
 import type { SrtpKeyingMaterial, SrtpProfile } from '../srtp-profile.ts';
-import { decodeUseSrtp } from './extensions.ts';
-import type { UseSrtp } from './extensions.ts';
 import { HandshakeFault } from './fault.ts';
 import type { Admission } from './handshake.ts';
 import {
@@ -77,12 +75,4 @@ export class Secrets12 {
 /** What the server signs: both randoms and its parameters (RFC 8422, section 5.4). */
 export function signedKeyExchange(randoms: HelloRandoms, parameters: Uint8Array): Uint8Array {
   return Buffer.concat([randoms.client, randoms.server, parameters]);
-}
-
-/** The profiles and MKI of a use_srtp extension, null when there is none. @throws {HandshakeFault} */
-export function readUseSrtp(data: Uint8Array | undefined): UseSrtp | null {
-  if (!data) return null;
-  const useSrtp = decodeUseSrtp(data);
-  if (!useSrtp) throw new HandshakeFault('malformed-message');
-  return useSrtp;
 }

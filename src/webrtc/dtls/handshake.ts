@@ -5,7 +5,8 @@ import type { DtlsDropReason } from './counters.ts';
 import type { Fingerprint } from './fingerprint.ts';
 import type { FlightItem } from './flight.ts';
 import type { HandshakeMessage } from './handshake-fragment.ts';
-import type { ReadProtection, WriteProtection } from './record-protection.ts';
+import type { ReadProtection, UnifiedReadProtection, WriteProtection } from './record-protection.ts';
+import type { DtlsVersion, NamedGroup } from './registry.ts';
 import type { Transcript } from './transcript.ts';
 
 /** What both sides of every version need to know. */
@@ -14,13 +15,19 @@ export interface HandshakeConfig {
   readonly remoteFingerprints: readonly Fingerprint[];
   readonly srtpProfiles: readonly SrtpProfile[];
   readonly random: RandomSource;
+  /** That may be agreed on. */
+  readonly versions: readonly DtlsVersion[];
+  /** Key exchange groups of DTLS 1.3 in order of preference. */
+  readonly groups: readonly NamedGroup[];
 }
 
 /** What a handshake ends with. */
 export interface HandshakeResult {
-  readonly version: '1.2';
+  readonly version: DtlsVersion;
   /** IANA name, such as TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256. */
   readonly cipherSuite: string;
+  /** What the keys were agreed on with. */
+  readonly group: NamedGroup;
   /** Null when no profile was common, or none was asked for. */
   readonly srtp: SrtpKeyingMaterial | null;
   /** DER; matches the announced fingerprint. */
@@ -35,11 +42,18 @@ export interface HandshakeHost {
   compose(type: number, body: Uint8Array): HandshakeMessage;
   /** Sends a flight in place of the previous one. With `awaitsAnswer` it is repeated until the next call. */
   sendFlight(items: readonly FlightItem[], awaitsAnswer: boolean): void;
-  addReadEpoch(protection: ReadProtection): void;
-  addWriteEpoch(protection: WriteProtection): void;
+  /** Our last flight has been answered: it is not repeated any more. */
+  endFlight(): void;
+  /** Drops what was received of messages behind the one that is being handled. */
+  forgetAhead(): void;
+  addReadEpoch(epoch: number, protection: ReadProtection): void;
+  addUnifiedReadEpoch(epoch: number, protection: UnifiedReadProtection): void;
+  addWriteEpoch(epoch: number, protection: WriteProtection): void;
+  /** The last write epoch may carry data, and `srtp` protect media, although nobody has shown who the peer is. */
+  maySend(srtp: SrtpKeyingMaterial | null): void;
   /** Messages go to `handshake` from now on: how the choice of a version hands over. */
   continueWith(handshake: Handshake): void;
-  /** The handshake is over: both Finished were good. */
+  /** The handshake is over: the peer is who it was said to be, and its Finished was good. */
   complete(result: HandshakeResult): void;
 }
 
@@ -58,4 +72,11 @@ export interface Handshake {
    * @throws {HandshakeFault}
    */
   handle(message: HandshakeMessage): void;
+  /**
+   * Whether a record of this epoch with handshake messages is to be acknowledged: at once where no flight of ours will
+   * answer it, later where the rest of its flight must come first. Not there in versions without acknowledgements.
+   */
+  acknowledges?(epoch: number): 'at once' | 'later' | 'never';
+  /** The peer has acknowledged all of our last flight. */
+  flightAcknowledged?(): void;
 }

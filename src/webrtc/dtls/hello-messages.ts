@@ -1,10 +1,17 @@
 /** ClientHello, HelloVerifyRequest and ServerHello (RFC 6347, section 4.2.1; RFC 5246, section 7.4.1). */
+import { createHash } from 'node:crypto';
 import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 import { decodeExtensions, encodeExtensions } from './extensions.ts';
 import type { Extensions } from './extensions.ts';
 
 export const randomLength = 32;
+
+/** Ends the random of a server that speaks 1.3 and agrees on 1.2 (RFC 8446, section 4.1.3): "DOWNGRD" and 1. */
+export const downgradeSentinel = Uint8Array.of(0x44, 0x4f, 0x57, 0x4e, 0x47, 0x52, 0x44, 0x01);
+
+/** The random that makes a ServerHello a HelloRetryRequest (RFC 8446, section 4.1.3): SHA-256 of that name. */
+export const helloRetryRandom: Uint8Array = createHash('sha256').update('HelloRetryRequest').digest();
 
 /**
  *   ProtocolVersion client_version; Random random; SessionID session_id<0..32>; opaque cookie<0..2^8-1>;

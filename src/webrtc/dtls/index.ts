@@ -10,9 +10,11 @@ export type {
   DtlsDump,
   DtlsEndpointOptions,
   DtlsOutput,
+  DtlsSendKeys,
   DtlsState,
   DtlsTransmit,
 } from './endpoint.ts';
+export type { DtlsVersion, NamedGroup } from './registry.ts';
 export type { AlertDescription } from './alert.ts';
 export { fingerprintAlgorithms, formatFingerprint, parseFingerprint } from './fingerprint.ts';
 export type { Fingerprint, FingerprintAlgorithm } from './fingerprint.ts';

@@ -1,23 +1,23 @@
 /** Ephemeral Diffie-Hellman over X25519 (RFC 7748) and P-256 (RFC 8422, section 5.10). */
 import { createECDH, createPublicKey, diffieHellman, generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import type { NamedGroup } from './registry.ts';
+import type { DiffieHellmanGroup, NamedGroup } from './registry.ts';
 
 /** One ephemeral key pair; used for one handshake. */
-export interface KeyShare {
-  readonly group: NamedGroup;
-  /** 32 bytes (X25519) or an uncompressed point of 65 bytes (P-256). */
+export interface KeyShare<Group extends NamedGroup = DiffieHellmanGroup> {
+  readonly group: Group;
+  /** 32 bytes (X25519), an uncompressed point of 65 bytes (P-256), or 1216 bytes (X25519MLKEM768). */
   readonly publicKey: Uint8Array;
   /** The shared secret, or null when the peer's key is not a valid one of this group. */
   agree(peerPublicKey: Uint8Array): Uint8Array | null;
 }
 
 /** A new key pair; costs about 60 µs. */
-export function generateKeyShare(group: NamedGroup): KeyShare {
+export function generateKeyShare(group: DiffieHellmanGroup): KeyShare {
   return group === 'x25519' ? generateX25519() : generateP256();
 }
 
-function generateX25519(): KeyShare {
+function generateX25519(): KeyShare<'x25519'> {
   const { privateKey, publicKey } = generateKeyPairSync('x25519');
   // JWK, because going through DER costs a hundred times as much.
   const own = Buffer.from(publicKey.export({ format: 'jwk' }).x!, 'base64url');
@@ -37,7 +37,7 @@ function importX25519(bytes: Uint8Array): KeyObject {
   return createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
 }
 
-function generateP256(): KeyShare {
+function generateP256(): KeyShare<'secp256r1'> {
   const pair = createECDH('prime256v1');
   return {
     group: 'secp256r1',

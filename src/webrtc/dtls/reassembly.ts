@@ -68,6 +68,11 @@ export class Reassembly {
     this.#forget(this.#next);
   }
 
+  /** Forgets everything behind the next message. */
+  forgetAhead(): void {
+    for (const sequence of this.#partial.keys()) if (sequence > this.#next) this.#forget(sequence);
+  }
+
   /** Copies those bytes of the part that no kept part covers. */
   #insert(message: PartialMessage, offset: number, part: Uint8Array): void {
     const { parts } = message;

@@ -3,6 +3,7 @@ import { protocolVersion } from './registry.ts';
 import type { CipherSuite } from './registry.ts';
 import { recordHeaderLength, writeRecordHeader } from './record.ts';
 import type { RecordHeader } from './record.ts';
+import type { UnifiedHeader } from './unified-header.ts';
 
 /** Turns a fragment into a record of one epoch. */
 export interface WriteProtection {
@@ -16,6 +17,19 @@ export interface WriteProtection {
 export interface ReadProtection {
   /** The fragment, or null when it does not authenticate. The result may be a view of `datagram`. */
   open(header: RecordHeader, datagram: Uint8Array): Uint8Array | null;
+}
+
+export interface OpenedFragment {
+  readonly type: number;
+  readonly fragment: Uint8Array;
+}
+
+/** The same for records with a unified header, which hide their type and their sequence number. */
+export interface UnifiedReadProtection {
+  /** The low bits of the sequence number, as many as the header has; null when the record is too short. */
+  sequenceBits(header: UnifiedHeader, datagram: Uint8Array): number | null;
+  /** `sequence` in full. Null when the record does not authenticate. */
+  open(header: UnifiedHeader, sequence: number, datagram: Uint8Array): OpenedFragment | null;
 }
 
 /** Epoch 0: no protection. */

@@ -1,5 +1,5 @@
 /**
- * The DTLS 1.2 record header (RFC 6347, section 4.1):
+ * The record header of DTLS 1.2, and of what DTLS 1.3 sends in clear text (RFC 6347, section 4.1):
  *
  *    0        1        3        5                 11       13
  *   +--------+--------+--------+-----------------+--------+----------- - -
@@ -7,6 +7,7 @@
  *   +--------+--------+--------+-----------------+--------+----------- - -
  */
 export interface RecordHeader {
+  readonly form: 'classic';
   readonly type: number;
   readonly version: number;
   readonly epoch: number;
@@ -30,6 +31,7 @@ export function parseRecordHeader(datagram: Uint8Array, at: number): RecordHeade
   const end = start + ((datagram[at + 11] << 8) | datagram[at + 12]);
   if (end > datagram.length) return null;
   return {
+    form: 'classic',
     type: datagram[at],
     version: (datagram[at + 1] << 8) | datagram[at + 2],
     epoch: (datagram[at + 3] << 8) | datagram[at + 4],

@@ -9,6 +9,11 @@ export class ReplayWindow {
   /** Highest accepted sequence number, -1 at first. */
   #highest = -1;
 
+  /** The number behind the highest accepted one. */
+  get expected(): number {
+    return this.#highest + 1;
+  }
+
   check(sequence: number): 'fresh' | 'replayed' | 'too-old' {
     if (sequence > this.#highest) return 'fresh';
     if (this.#highest - sequence >= size) return 'too-old';

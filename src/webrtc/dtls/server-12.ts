@@ -26,8 +26,8 @@
  * Deviations: no session resumption (session_id is empty), no renegotiation. A client without extended master secret is
  * served (RFC 7627, section 5.3, says SHOULD abort): both certificates are checked by fingerprint and both sides sign
  * or prove the exchange, so that nobody can stand in the middle as that extension fears.
- * The random never carries the downgrade sentinel of RFC 8446, section 4.1.3, while 1.2 is our highest version:
- * clients that speak 1.3 would take it for an attack.
+ * The random ends in the downgrade sentinel of RFC 8446, section 4.1.3, unless 1.2 is the highest version that this
+ * endpoint may speak: then clients that offer 1.3 would take the sentinel for an attack.
  */
 import type { KeyObject } from 'node:crypto';
 import type { SrtpProfile } from '../srtp-profile.ts';
@@ -38,17 +38,18 @@ import {
   encodeCertificateRequest,
 } from './certificate-messages.ts';
 import {
-  decodeUint16List,
   emptyRenegotiationInfo,
   encodeUseSrtp,
   isEmptyRenegotiationInfo,
+  readUint16List,
+  readUseSrtp,
   uncompressedPointFormat,
 } from './extensions.ts';
 import { HandshakeFault } from './fault.ts';
-import { admit12, readUseSrtp, Secrets12, signedKeyExchange } from './handshake-12.ts';
+import { admit12, Secrets12, signedKeyExchange } from './handshake-12.ts';
 import type { Admission, Handshake, HandshakeHost } from './handshake.ts';
 import type { HandshakeMessage } from './handshake-fragment.ts';
-import { encodeServerHello, randomLength } from './hello-messages.ts';
+import { downgradeSentinel, encodeServerHello, randomLength } from './hello-messages.ts';
 import type { ClientHello } from './hello-messages.ts';
 import { decodeClientKeyExchange, encodeEcdhParameters, encodeServerKeyExchange } from './key-exchange-messages.ts';
 import type { HelloRandoms } from './key-schedule-12.ts';
@@ -58,10 +59,10 @@ import { trustPeerCertificate } from './peer-certificate.ts';
 import {
   cipherSuites,
   clientCertificateType,
+  diffieHellmanGroupId,
   emptyRenegotiationInfoScsv,
   extensionType,
   handshakeType,
-  namedGroupId,
   protocolVersion,
 } from './registry.ts';
 import type { CipherSuite } from './registry.ts';
@@ -92,6 +93,7 @@ export class Server12 implements Handshake {
     this.#extendedMasterSecret = hello.extensions.has(extensionType.extendedMasterSecret);
     const random = new Uint8Array(randomLength);
     host.config.random(random);
+    if (host.config.versions.includes('1.3')) random.set(downgradeSentinel, randomLength - downgradeSentinel.length);
     this.#randoms = { client: hello.random, server: random };
     host.transcript.append(message);
     this.#sendFlight4(hello);
@@ -112,7 +114,7 @@ export class Server12 implements Handshake {
 
   #sendFlight4(hello: ClientHello): void {
     const host = this.#host;
-    const parameters = { groupId: namedGroupId[this.#keyShare.group], publicKey: this.#keyShare.publicKey };
+    const parameters = { groupId: diffieHellmanGroupId[this.#keyShare.group], publicKey: this.#keyShare.publicKey };
     const signature = signWithOwnScheme(
       host.config.certificate.privateKey,
       signedKeyExchange(this.#randoms, encodeEcdhParameters(parameters)),
@@ -176,7 +178,7 @@ export class Server12 implements Handshake {
     const { transcript } = this.#host;
     transcript.append(message);
     this.#secrets = new Secrets12(this.#suite, this.#randoms, premaster, this.#extendedMasterSecret, transcript);
-    this.#host.addReadEpoch(this.#secrets.protections.client);
+    this.#host.addReadEpoch(1, this.#secrets.protections.client);
     this.#step = 'certificate-verify';
   }
 
@@ -184,7 +186,7 @@ export class Server12 implements Handshake {
     const verify = decodeCertificateVerify(message.body);
     if (!verify) throw new HandshakeFault('malformed-message');
     const { transcript } = this.#host;
-    if (!verifySignature(verify.scheme, this.#peerKey!, transcript.bytes12(), verify.signature)) {
+    if (!verifySignature(verify.scheme, this.#peerKey!, transcript.bytes12(), verify.signature, '1.2')) {
       throw new HandshakeFault('bad-signature');
     }
     transcript.append(message);
@@ -197,12 +199,13 @@ export class Server12 implements Handshake {
     secrets.checkFinished('client', message.body, host.transcript);
     host.transcript.append(message);
     const finished = host.compose(handshakeType.finished, secrets.verifyData('server', host.transcript));
-    host.addWriteEpoch(secrets.protections.server);
+    host.addWriteEpoch(1, secrets.protections.server);
     host.sendFlight([{ type: 'change-cipher-spec', epoch: 0 }, { type: 'message', epoch: 1, message: finished }], false);
     this.#step = 'done';
     host.complete({
       version: '1.2',
       cipherSuite: this.#suite.name,
+      group: this.#keyShare.group,
       srtp: secrets.srtpKeyingMaterial(this.#srtpProfile, 'server'),
       peerCertificate: this.#peerCertificate!,
     });
@@ -213,7 +216,7 @@ function checkHello(hello: ClientHello): void {
   if (!hello.compressionMethods.includes(0)) throw new HandshakeFault('illegal-parameter');
   const renegotiation = hello.extensions.get(extensionType.renegotiationInfo);
   if (renegotiation && !isEmptyRenegotiationInfo(renegotiation)) throw new HandshakeFault('insecure-renegotiation');
-  const schemes = readList(hello, extensionType.signatureAlgorithms);
+  const schemes = readUint16List(hello.extensions, extensionType.signatureAlgorithms);
   if (!schemes?.includes(ownScheme)) throw new HandshakeFault('no-common-signature-scheme');
 }
 
@@ -225,16 +228,8 @@ function chooseSuite(hello: ClientHello): CipherSuite {
 
 /** A client that names no groups knows P-256 (RFC 8422, section 4). */
 function chooseKeyShare(hello: ClientHello, prepared: KeyShare): KeyShare {
-  const groups = readList(hello, extensionType.supportedGroups) ?? [namedGroupId.secp256r1];
-  if (groups.includes(namedGroupId[prepared.group])) return prepared;
-  if (groups.includes(namedGroupId.secp256r1)) return generateKeyShare('secp256r1');
+  const groups = readUint16List(hello.extensions, extensionType.supportedGroups) ?? [diffieHellmanGroupId.secp256r1];
+  if (groups.includes(diffieHellmanGroupId[prepared.group])) return prepared;
+  if (groups.includes(diffieHellmanGroupId.secp256r1)) return generateKeyShare('secp256r1');
   throw new HandshakeFault('no-common-group');
-}
-
-function readList(hello: ClientHello, extension: number): number[] | null {
-  const data = hello.extensions.get(extension);
-  if (!data) return null;
-  const list = decodeUint16List(data);
-  if (!list) throw new HandshakeFault('malformed-message');
-  return list;
 }

@@ -2,10 +2,11 @@ import { encodeUint16List, encodeUseSrtp } from '../../../src/webrtc/dtls/extens
 import { decodeHandshakeFragments, encodeHandshakeFragment } from '../../../src/webrtc/dtls/handshake-fragment.ts';
 import type { HandshakeFragment, HandshakeMessage } from '../../../src/webrtc/dtls/handshake-fragment.ts';
 import type { ClientHello } from '../../../src/webrtc/dtls/hello-messages.ts';
-import { parseRecordHeader } from '../../../src/webrtc/dtls/record.ts';
 import type { RecordHeader } from '../../../src/webrtc/dtls/record.ts';
+import { parseRecord } from '../../../src/webrtc/dtls/record-layer.ts';
 import { plaintextProtection } from '../../../src/webrtc/dtls/record-protection.ts';
 import { contentType, extensionType } from '../../../src/webrtc/dtls/registry.ts';
+import type { UnifiedHeader } from '../../../src/webrtc/dtls/unified-header.ts';
 
 /** A record in clear text, as an attacker or a broken peer would write it. */
 export function clearRecord(type: number, fragment: Uint8Array, sequence: number, epoch = 0): Uint8Array {
@@ -20,7 +21,7 @@ export function clearMessage(message: HandshakeMessage, sequence: number): Uint8
 }
 
 export interface DissectedRecord {
-  readonly header: RecordHeader;
+  readonly header: RecordHeader | UnifiedHeader;
   readonly bytes: Uint8Array;
   /** Of a handshake record in clear text. */
   readonly fragments: readonly HandshakeFragment[];
@@ -29,9 +30,9 @@ export interface DissectedRecord {
 export function dissect(datagram: Uint8Array): DissectedRecord[] {
   const records: DissectedRecord[] = [];
   for (let at = 0; at < datagram.length; ) {
-    const header = parseRecordHeader(datagram, at);
+    const header = parseRecord(datagram, at);
     if (!header) break;
-    const clear = header.type === contentType.handshake && header.epoch === 0;
+    const clear = header.form === 'classic' && header.type === contentType.handshake && header.epoch === 0;
     const bytes = new Uint8Array(datagram.subarray(at, header.end));
     const fragments = clear ? (decodeHandshakeFragments(bytes.subarray(header.start - at)) ?? []) : [];
     records.push({ header, bytes, fragments });

@@ -1,5 +1,5 @@
 import { DtlsCertificate, DtlsEndpoint } from '../../../src/webrtc/dtls/index.ts';
-import type { DtlsConnected, DtlsEndpointOptions, DtlsOutput } from '../../../src/webrtc/dtls/index.ts';
+import type { DtlsConnected, DtlsEndpointOptions, DtlsOutput, DtlsVersion } from '../../../src/webrtc/dtls/index.ts';
 
 /** A small generator (mulberry32): the same seed gives the same run. */
 export function seededRandom(seed: number): () => number {
@@ -43,6 +43,15 @@ interface Packet {
   readonly order: number;
   readonly to: Side;
   readonly data: Uint8Array;
+}
+
+/** Every version that two of ours can agree on; what holds for each is tested with each. */
+export const versions: readonly DtlsVersion[] = ['1.2', '1.3'];
+
+/** Makes pairs that speak one version. */
+export function pairsOf(version: DtlsVersion): (...args: ConstructorParameters<typeof Pair>) => Pair {
+  const only = { versions: [version] };
+  return (seed, path, client, server) => new Pair(seed, path, { ...only, ...client }, { ...only, ...server });
 }
 
 /** Two endpoints, a virtual clock and a path that loses, delays, repeats and reorders as its seed says. */
@@ -107,6 +116,11 @@ export class Pair {
     memory.fill(0xee);
     this.accepted[to].push(accepted);
     return accepted;
+  }
+
+  /** Both connected, and nothing of the handshake is under way or unacknowledged any more. */
+  get quiet(): boolean {
+    return this.connected && (['client', 'server'] as const).every((side) => this.#deadline(side) === Number.POSITIVE_INFINITY);
   }
 
   get connected(): boolean {
