@@ -9,6 +9,8 @@ export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number];
 export interface Attempt {
   readonly candidate: Candidate;
   outcome: AttemptOutcome;
+  /** What it says of the cluster; null for nothing bad. */
+  fault: RequestFault | null;
   /** Of the answer; null while there is none. */
   status: number | null;
   /** Until the outcome, ms. */
@@ -67,7 +69,7 @@ export function firstAnswer({ candidates, ask, attemptTimeoutMs, onFault, onLate
     const start = async (candidate: Candidate): Promise<void> => {
       const startedAt = performance.now();
       const elapsed = (): number => Math.max(1, Math.round(performance.now() - startedAt));
-      const attempt: Attempt = { candidate, outcome: 'slow', status: null, ms: 0 };
+      const attempt: Attempt = { candidate, outcome: 'slow', fault: 'unreachable', status: null, ms: 0 };
       attempts.push(attempt);
       unanswered++;
       const timer = setTimeout(() => {
@@ -82,8 +84,8 @@ export function firstAnswer({ candidates, ask, attemptTimeoutMs, onFault, onLate
         if (response) onLate(candidate, response);
         return;
       }
-      Object.assign(attempt, { ms: elapsed(), status: response?.status ?? null });
       const fault = response ? faultOf(response) : 'unreachable';
+      Object.assign(attempt, { ms: elapsed(), status: response?.status ?? null, fault });
       if (fault) onFault(candidate, fault);
       if (response && response.status < 500) {
         attempt.outcome = 'answered';

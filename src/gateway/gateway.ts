@@ -263,7 +263,7 @@ function describe(
   chosen: Candidate | null,
   ingress: readonly TransportAddress[],
 ): Decision {
-  const failed = new Set(attempts.filter(({ outcome }) => outcome === 'failed' || outcome === 'slow').map(({ candidate }) => candidate.cluster));
+  const failed = new Set(attempts.filter(({ outcome, fault }) => outcome !== 'answered' && fault !== 'full').map(({ candidate }) => candidate.cluster));
   return {
     cluster: chosen?.cluster.name ?? null,
     reason: chosen && reasonFor(chosen, candidates, failed),
