@@ -83,6 +83,7 @@ function join(gateway: Gateway, request: IncomingMessage, socket: Duplex, head: 
     far.pipe(socket);
     socket.pipe(far);
   });
+  upstream.end();
 }
 
 /** The status line and the headers as the cluster wrote them, but for those about its own connection's framing. */
