@@ -162,9 +162,9 @@ test('a caller gets one answer when a cluster is slow, and the call that comes t
   assert.deepEqual([response.status, decision.cluster, decision.reason], [201, 'virginia', 'fail-over']);
   assert.deepEqual(decision.attempts.map(({ cluster, outcome }) => `${cluster} ${outcome}`), ['frankfurt slow', 'virginia answered']);
   const hungUp = new Promise<void>((resolve) => {
-    const { hangup } = frankfurt.calls;
+    const hangup = frankfurt.calls.hangup.bind(frankfurt.calls);
     frankfurt.calls.hangup = async (id, reason) => {
-      const known = await hangup.call(frankfurt.calls, id, reason);
+      const known = await hangup(id, reason);
       resolve();
       return known;
     };
@@ -196,10 +196,10 @@ test('the call of a caller that is gone before the answer is hung up', { timeout
   await using gateway = await startTestGateway([clusterEntry(frankfurt)]);
   let resolveHungUp = (_id: string): void => {};
   const hungUp = new Promise<string>((resolve) => (resolveHungUp = resolve));
-  const { hangup } = frankfurt.calls;
+  const hangup = frankfurt.calls.hangup.bind(frankfurt.calls);
   frankfurt.calls.hangup = async (id, reason) => {
     resolveHungUp(id);
-    return hangup.call(frankfurt.calls, id, reason);
+    return hangup(id, reason);
   };
   frankfurt.calls.onCreate = async (request) => {
     aborter.abort();

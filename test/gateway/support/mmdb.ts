@@ -42,7 +42,7 @@ function insert(nodes: Node[], network: string, dataOffset: number): void {
   const [ip, prefix] = network.split('/');
   const bits = ip.split('.').map((byte) => Number(byte).toString(2).padStart(8, '0')).join('').slice(0, Number(prefix));
   let node = nodes[0];
-  for (const [i, bit] of [...bits].entries()) {
+  for (const [i, bit] of bits.split('').entries()) {
     const side = bit === '0' ? 'left' : 'right';
     if (i === bits.length - 1) node[side] = dataOffset;
     else {
