@@ -41,6 +41,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     logger,
     metrics: () => metrics.text(),
     ready: () => transceiver.ready,
+    load: () => ({ calls: transceiver.calls, capacity: transceiver.capacity }),
     countRequest: (request) => metrics.countRequest(request),
     ...(publicDirectory === undefined ? {} : { publicDirectory }),
   });

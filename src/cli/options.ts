@@ -4,6 +4,7 @@ import { ENGINES } from './roles.ts';
 import { duration, endpoint, integer, list } from './values.ts';
 
 const NETWORK = 'Network:';
+const CALLERS = 'Callers:';
 const CALLS = 'Calls:';
 const LIMITS = 'Limits:';
 const OPERATION = 'Operation:';
@@ -46,12 +47,24 @@ export const options = {
   engine: () => option(NETWORK, '--engine <engine>', 'how UDP is read and written; mmsg is batched, on Linux').choices(ENGINES).default('auto'),
   allowTargets: () =>
     option(NETWORK, '--allow-targets <net,…>', 'IPv4 networks that transceivers may be in; loopback and private ones unless given').argParser(list),
+  clusters: (description: string) => option(NETWORK, '--clusters <file>', description),
+  geoip: () => option(CALLERS, '--geoip <file>', 'database of IP addresses in MMDB format, for callers of whom no header says where they are'),
+  trustHeaders: (sets: readonly string[]) =>
+    option(CALLERS, '--trust-headers <set>', 'headers by which the CDN in front says where callers are; none unless given').choices(sets),
+  trustProxies: () =>
+    option(CALLERS, '--trust-proxies <net,…>', 'networks whose headers are believed; loopback and private ones unless given').argParser(list),
+  attemptTimeout: () =>
+    option(CALLS, '--attempt-timeout <time>', 'after this time without an answer the next cluster is asked too').argParser(duration).default(1_000, '1s'),
   agent: () => option(CALLS, '--agent <agent>', 'who answers: parrot, echo or a module like ./agent.js').default('parrot', 'parrot'),
   apiKey: () => option(CALLS, '--api-key <key>', 'what the HTTP API asks for; needed beyond loopback (the variable keeps it out of process lists)'),
   workers: (description: string) => option(LIMITS, '--workers <n>', description).argParser(integer(1, 256)),
   maxCalls: () => option(LIMITS, '--max-calls <n>', 'calls at once, 1000 per worker unless given; more are told to come back later').argParser(integer(1, 1_000_000)),
   maxFlows: () => option(LIMITS, '--max-flows <n>', 'client addresses that one worker remembers').argParser(integer(16, 16_777_216)).default(65_536),
   idleTimeout: () => option(LIMITS, '--idle-timeout <time>', 'how long an address is remembered that says nothing').argParser(duration).default(60_000, '60s'),
+  ratePerAddress: () =>
+    option(LIMITS, '--rate-per-address <n>', 'requests per minute that one address may send').argParser(integer(1, 10_000_000)).default(600),
+  ratePerKey: () =>
+    option(LIMITS, '--rate-per-key <n>', 'requests per minute that may come under one API key').argParser(integer(1, 10_000_000)).default(60_000),
   trunkMtu: () => option(LIMITS, '--trunk-mtu <bytes>', 'largest UDP payload on the trunk').argParser(integer(576, 2048)).default(1472),
   drainTimeout: (description: string, milliseconds: number, shown: string) =>
     option(OPERATION, '--drain-timeout <time>', description).argParser(duration).default(milliseconds, shown),

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { addDevCommand } from './dev.ts';
 import { dropEmptyVariables } from './environment.ts';
+import { addGatewayCommand } from './gateway.ts';
 import { requireFlags } from './options.ts';
 import { addRelayCommand } from './relay.ts';
 import type { Roles } from './roles.ts';
@@ -25,6 +26,7 @@ export function buildProgram(roles: Roles): Command {
   addDevCommand(program, roles);
   addRelayCommand(program, roles);
   addTransceiverCommand(program, roles);
+  addGatewayCommand(program);
   addTokenCommand(program, roles);
   return program;
 }

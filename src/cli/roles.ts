@@ -74,6 +74,8 @@ export interface TransceiverRole extends CallService {
   readonly ready: boolean;
   /** Calls in progress. */
   readonly calls: number;
+  /** Calls at once, at most. */
+  readonly capacity: number;
   metrics(): ReturnType<MetricReader>;
   /** Takes no new calls and waits until the live ones have ended, at most `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>;

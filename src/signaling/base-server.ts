@@ -12,8 +12,17 @@ export interface AdminServerOptions {
   readonly metrics: () => Promise<string>;
   /** False while starting and while draining: `/readyz` then answers 503. */
   readonly ready: () => boolean;
+  /** `/readyz` then says it in headers, for a gateway to steer by. */
+  readonly load?: () => CallLoad;
   /** Told of each answered request. */
   readonly countRequest?: (request: AnsweredRequest) => void;
+}
+
+export interface CallLoad {
+  /** In progress. */
+  readonly calls: number;
+  /** At once, at most. */
+  readonly capacity: number;
 }
 
 export interface AnsweredRequest {
@@ -41,7 +50,7 @@ export function createAdminServer(options: AdminServerOptions): HttpServer {
 }
 
 /** A Fastify server with the limits, the error answers and the probes that all of ours share. */
-export function createBaseServer({ logger, metrics, ready, countRequest }: AdminServerOptions): FastifyInstance {
+export function createBaseServer({ logger, metrics, ready, load, countRequest }: AdminServerOptions): FastifyInstance {
   const app: FastifyInstance = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -74,6 +83,10 @@ export function createBaseServer({ logger, metrics, ready, countRequest }: Admin
   app.get('/healthz', (_request, reply) => reply.headers(noStore).type('text/plain').send('ok\n'));
   app.get('/readyz', (_request, reply) => {
     const isReady = ready();
+    if (load) {
+      const { calls, capacity } = load();
+      reply.headers({ 'Earshot-Calls': calls, 'Earshot-Capacity': capacity });
+    }
     return reply.code(isReady ? 200 : 503).headers(noStore).type('text/plain').send(isReady ? 'ready\n' : 'not ready\n');
   });
   app.get('/metrics', async (_request, reply) => {
@@ -112,7 +125,7 @@ function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyRep
     error = internalError(request.id);
   }
   if (error.status === 401) reply.header('WWW-Authenticate', 'Bearer realm="earshot"');
-  if (error.status === 503) reply.header('Retry-After', String(error.retryAfter ?? 1));
+  if (error.status === 503 || error.status === 429) reply.header('Retry-After', String(error.retryAfter ?? 1));
   // The rest of a body that was too large is not worth reading.
   if (error.status === 413) reply.header('Connection', 'close');
   void reply.code(error.status).header('Cache-Control', 'no-store').send(errorBody(error));

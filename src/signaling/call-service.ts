@@ -1,4 +1,5 @@
 import type { SessionConfig } from '../conversation/session-config.ts';
+import type { TransportAddress } from '../wire/address.ts';
 
 /** What the HTTP API needs of the machinery behind it; the transceiver and (later) the gateway implement it. */
 export interface CallService {
@@ -23,6 +24,8 @@ export interface CallRequest {
   /** SDP offer as received. */
   readonly offer: string;
   readonly session: SessionConfig;
+  /** Public relay addresses for the answer, best first, instead of the deployment's usual ones: a gateway's choice. */
+  readonly ingress?: readonly TransportAddress[];
 }
 
 export interface CallAnswer {
@@ -48,7 +51,7 @@ export class CallError extends Error {
   readonly code: string;
   /** What is at fault: a field's name, or `sdp line 12`. */
   readonly param: string | null;
-  /** Seconds, for status 503. */
+  /** Seconds, for status 429 and 503. */
   readonly retryAfter: number | null;
 
   constructor(

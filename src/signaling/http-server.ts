@@ -1,3 +1,4 @@
+import { IngressHeaders } from '../wire/ingress-header.ts';
 import { asHttpServer, createBaseServer, type AdminServerOptions, type HttpServer } from './base-server.ts';
 import type { CallService } from './call-service.ts';
 import { ClientSecrets } from './client-secret.ts';
@@ -24,7 +25,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   const authenticator = new Authenticator(apiKey, clientSecrets);
   const app = createBaseServer(options);
   if (apiKey === null) allowLocalOnly(app);
-  await app.register(realtimeApi, { calls, authenticator, clientSecrets, ready });
+  const ingressHeaders = new IngressHeaders(options.secret, options.previousSecret);
+  await app.register(realtimeApi, { calls, authenticator, clientSecrets, ingressHeaders, ready });
   if (publicDirectory !== undefined) await serveTalkPage(app, publicDirectory);
   return asHttpServer(app);
 }

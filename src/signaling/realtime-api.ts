@@ -1,19 +1,22 @@
-import fastifyCors from '@fastify/cors';
 import fastifyMultipart from '@fastify/multipart';
-import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, onRequestAsyncHookHandler } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import { z } from 'zod';
 import type { SessionConfig } from '../conversation/session-config.ts';
+import type { TransportAddress } from '../wire/address.ts';
+import { INGRESS_HEADER, type IngressHeaders } from '../wire/ingress-header.ts';
 import { readCallRequest } from './call-request.ts';
 import { CallError, type CallService } from './call-service.ts';
 import type { ClientSecrets } from './client-secret.ts';
 import { requireApiKey, requireUnexpired, type Authenticator, type Credential } from './credentials.ts';
 import { formatEntityTag, parseIfMatch } from './entity-tag.ts';
+import { BETA_CALLS, CALL, CALLS, CLIENT_SECRETS, HANGUP, openToAnyOrigin, refuseOtherMethods, SDP, SDP_FRAGMENT } from './realtime-routes.ts';
 import { validate, validateSession } from './session-body.ts';
 
 export interface RealtimeApiOptions {
   readonly calls: CallService;
   readonly authenticator: Authenticator;
   readonly clientSecrets: ClientSecrets;
+  readonly ingressHeaders: IngressHeaders;
   readonly ready: () => boolean;
 }
 
@@ -30,16 +33,6 @@ declare module 'fastify' {
     credential: Credential;
   }
 }
-
-const CALLS = '/v1/realtime/calls';
-/** Where clients of the beta protocol post their offers. */
-const BETA_CALLS = '/v1/realtime';
-const CALL = `${CALLS}/:id`;
-const HANGUP = `${CALL}/hangup`;
-const CLIENT_SECRETS = '/v1/realtime/client_secrets';
-
-const SDP = 'application/sdp';
-const SDP_FRAGMENT = 'application/trickle-ice-sdpfrag';
 
 /** Offers that may wait for their answers at a time. Beyond that a client does better to try again or elsewhere. */
 const MAX_PENDING_OFFERS = 512;
@@ -59,26 +52,12 @@ const clientSecretRequestSchema = z.looseObject({
  *   POST   /v1/realtime/calls             offer, or sdp + session   → 201 answer, Location, ETag
  *   PATCH  /v1/realtime/calls/:id         SDP fragment, If-Match    → 204, or 200 fragment, ETag after a restart
  *   DELETE /v1/realtime/calls/:id, POST …/hangup                    → 200
- *
- * Any origin may call it: what authorizes is a bearer token that a page must have been given, never a cookie.
  */
 export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOptions): Promise<void> {
-  const { calls, authenticator, clientSecrets, ready } = options;
+  const { calls, authenticator, clientSecrets, ingressHeaders, ready } = options;
   let pendingOffers = 0;
 
-  app.addHook('onRequest', async (request, reply) => {
-    reply.header('Cache-Control', 'no-store');
-    advertise(request, reply);
-  });
-  await app.register(fastifyCors, {
-    origin: '*',
-    methods: ['POST', 'PATCH', 'DELETE', 'OPTIONS'],
-    allowedHeaders: ['Authorization', 'Content-Type', 'If-Match', 'X-OpenAI-Agents-SDK'],
-    exposedHeaders: ['Location', 'ETag', 'Retry-After', 'X-Request-Id'],
-    maxAge: 7200,
-    strictPreflight: false,
-    optionsSuccessStatus: 200, // RFC 9725, section 4.2, asks for 200.
-  });
+  await openToAnyOrigin(app);
   addParsers(app);
   await app.register(fastifyMultipart, { limits: { fileSize: 64 * 1024, fieldSize: 64 * 1024, fields: 8, files: 2, parts: 8 } });
 
@@ -98,7 +77,7 @@ export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOpti
 
   const createCall = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     requireUnexpired(request.credential);
-    const call = await readCallRequest(request, request.credential);
+    const call = { ...(await readCallRequest(request, request.credential)), ...readIngress(request, ingressHeaders) };
     if (!ready()) throw new CallError(503, 'not_ready', 'This server takes no new calls at the moment.');
     if (pendingOffers >= MAX_PENDING_OFFERS) throw new CallError(503, 'server_busy', 'Too many calls are being set up.');
     pendingOffers++;
@@ -131,18 +110,7 @@ export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOpti
     return reply.code(200).type(SDP_FRAGMENT).header('ETag', formatEntityTag(etag)).send(fragment);
   });
 
-  refuseOtherMethods(app, CLIENT_SECRETS, ['POST']);
-  refuseOtherMethods(app, CALLS, ['POST']);
-  refuseOtherMethods(app, BETA_CALLS, ['POST']);
-  refuseOtherMethods(app, HANGUP, ['POST']);
-  refuseOtherMethods(app, CALL, ['PATCH', 'DELETE']);
-}
-
-/** Says in answers to OPTIONS and to wrong content types what a resource takes (RFC 9725, section 4.2; RFC 5789). */
-function advertise(request: FastifyRequest, reply: FastifyReply): void {
-  const path = request.url.split('?', 1)[0];
-  if (path === CALLS || path === BETA_CALLS) reply.header('Accept-Post', SDP);
-  else if (path.startsWith(`${CALLS}/`)) reply.header('Accept-Patch', SDP_FRAGMENT);
+  refuseOtherMethods(app);
 }
 
 /** Only the media types that a route of the API names have a parser, so others end in 415 before they are read. */
@@ -168,6 +136,16 @@ function accept(mediaTypes: readonly string[]): onRequestAsyncHookHandler {
   };
 }
 
+/** A header that cannot be trusted is passed over: the call then gets the usual addresses. */
+function readIngress(request: FastifyRequest, headers: IngressHeaders): { ingress?: readonly TransportAddress[] } {
+  const header = request.headers[INGRESS_HEADER];
+  if (typeof header !== 'string') return {};
+  const ingress = headers.parse(header, Date.now());
+  if (typeof ingress !== 'string') return { ingress };
+  request.log.warn({ reason: ingress }, 'the ingress addresses of a gateway are not trusted');
+  return {};
+}
+
 function readIfMatch(header: string | undefined): '*' | string[] {
   if (header === undefined) {
     throw new CallError(428, 'if_match_required', 'Send If-Match: the ETag of the call, or * to restart ICE.', { param: 'If-Match' });
@@ -175,18 +153,4 @@ function readIfMatch(header: string | undefined): '*' | string[] {
   const tags = parseIfMatch(header);
   if (tags === null) throw new CallError(400, 'invalid_value', 'If-Match is malformed.', { param: 'If-Match' });
   return tags;
-}
-
-function refuseOtherMethods(app: FastifyInstance, url: string, allowed: readonly HTTPMethods[]): void {
-  const others: HTTPMethods[] = (['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const).filter((method) => !allowed.includes(method));
-  app.route({
-    method: others,
-    url,
-    // Before the body: it needs no reading.
-    onRequest: async (request, reply) => {
-      reply.header('Allow', [...allowed, 'OPTIONS'].join(', '));
-      throw new CallError(405, 'method_not_allowed', `${request.method} is not allowed here.`);
-    },
-    handler: (_request, reply) => reply.callNotFound(),
-  });
 }

@@ -21,6 +21,8 @@ export interface CallOptions {
   readonly ufrag: string;
   readonly answerer: Answerer;
   readonly sessionConfig: SessionConfig;
+  /** Public relay addresses that the client is told, best first. */
+  readonly ingress: readonly TransportAddress[];
   readonly agent: Agent;
   readonly host: CallHost;
   readonly log: Logger;
@@ -41,6 +43,7 @@ export class Call implements ConversationPort {
   readonly answerer: Answerer;
   /** Local ufrags by which this call is found: the first, and one more for each ICE restart. */
   readonly ufrags: string[];
+  readonly ingress: readonly TransportAddress[];
   readonly #session: Session;
   readonly #host: CallHost;
   readonly #conversation: Conversation;
@@ -59,6 +62,7 @@ export class Call implements ConversationPort {
     this.id = options.id;
     this.ufrags = [options.ufrag];
     this.answerer = options.answerer;
+    this.ingress = options.ingress;
     this.#session = options.answerer.session;
     this.log = options.log;
     this.#host = options.host;

@@ -1,7 +1,6 @@
-import type { SessionConfig } from '../conversation/session-config.ts';
 import type { LogLevel } from '../observe/log.ts';
 import type { MetricReading } from '../observe/metrics.ts';
-import type { CallAnswer, IceUpdate } from '../signaling/call-service.ts';
+import type { CallAnswer, CallRequest, IceUpdate } from '../signaling/call-service.ts';
 import type { TransportAddress } from '../wire/address.ts';
 
 /** What the main thread and its shards (worker threads) say to each other. Plain data: it crosses by structured clone. */
@@ -26,7 +25,7 @@ export interface ShardOptions {
 
 /** Requests of the main thread, each answered by one reply with the same id. */
 export type ShardRequest =
-  | { readonly type: 'create-call'; readonly offer: string; readonly session: SessionConfig }
+  | ({ readonly type: 'create-call' } & CallRequest)
   | { readonly type: 'hangup'; readonly callId: string; readonly reason: string }
   | { readonly type: 'restart-ice'; readonly callId: string; readonly fragment: string; readonly ifMatch: '*' | readonly string[] }
   | { readonly type: 'stats' }

@@ -28,7 +28,7 @@ try {
 async function serve(shard: Shard, request: ShardRequest): Promise<ShardResults[keyof ShardResults]> {
   switch (request.type) {
     case 'create-call':
-      return shard.createCall(request.offer, request.session);
+      return shard.createCall(request);
     case 'hangup':
       shard.hangup(request.callId, request.reason);
       return null;

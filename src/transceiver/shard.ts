@@ -1,12 +1,11 @@
 import { randomFillSync, randomInt } from 'node:crypto';
 import { loadAgent, type Agent } from '../agents/index.ts';
-import type { SessionConfig } from '../conversation/session-config.ts';
 import { openUdpSocket } from '../net/open-udp-socket.ts';
 import { TrunkBundler } from '../net/trunk-bundler.ts';
 import type { UdpSocket, UdpSocketHandler } from '../net/udp-socket.ts';
 import { createLogger, type Logger } from '../observe/log.ts';
 import type { MetricReading } from '../observe/metrics.ts';
-import { CallError, type CallAnswer, type IceUpdate } from '../signaling/call-service.ts';
+import { CallError, type CallAnswer, type CallRequest, type IceUpdate } from '../signaling/call-service.ts';
 import { DtlsCertificate, loadSrtpCiphers, type Answerer, type SrtpCiphers } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { CallIdKeys } from '../wire/call-id.ts';
@@ -108,13 +107,13 @@ export class Shard implements UdpSocketHandler, CallHost {
   }
 
   /** @throws {CallError} 400 for an offer that cannot be served. */
-  createCall(offer: string, sessionConfig: SessionConfig): CallAnswer {
+  createCall({ offer, session: sessionConfig, ingress = this.#options.ingress }: CallRequest): CallAnswer {
     const now = performance.now();
     const token = this.#freeToken();
-    const answerer = this.#answer(offer, token.ufrag, now);
+    const answerer = this.#answer(offer, token.ufrag, ingress, now);
     const id = this.#callIdKeys.encodeCallId(token, randomFillSync);
     const log = this.log.child({ call: id.slice(0, 12) });
-    const call = new Call({ id, ufrag: token.ufrag, answerer, sessionConfig, agent: this.#agent, host: this, log, now });
+    const call = new Call({ id, ufrag: token.ufrag, answerer, sessionConfig, ingress, agent: this.#agent, host: this, log, now });
     this.#calls.set(id, call);
     this.#byUfrag.set(token.ufrag, call);
     this.#counters.callsStarted++;
@@ -139,7 +138,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     }
     const now = performance.now();
     const { ufrag } = this.#freeToken();
-    const answer = answerRestart(call.answerer, fragment, ufrag, this.#options.ingress, now);
+    const answer = answerRestart(call.answerer, fragment, ufrag, call.ingress, now);
     if (answer !== null) {
       // The old ufrag stays known: checks under it count until the first one under the new ufrag has come.
       this.#byUfrag.set(ufrag, call);
@@ -244,8 +243,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     call.drain(now);
   }
 
-  #answer(offer: string, ufrag: string, now: number): Answerer {
-    const { ingress: candidates } = this.#options;
+  #answer(offer: string, ufrag: string, candidates: readonly TransportAddress[], now: number): Answerer {
     try {
       return answerOffer({ offer, ufrag, certificate: this.#certificate, candidates, ciphers: this.#ciphers, now });
     } catch (error) {

@@ -33,6 +33,8 @@ export interface Transceiver extends CallService {
   readonly trunk: readonly TransportAddress[];
   /** Calls in progress. */
   readonly calls: number;
+  /** Calls at once, at most. */
+  readonly capacity: number;
   /** False while draining or closed: no new calls. */
   readonly ready: boolean;
   /** Every shard's time series, one after the other. */
@@ -80,16 +82,16 @@ export async function startTransceiver(options: TransceiverOptions): Promise<Tra
 }
 
 class ShardedTransceiver implements Transceiver {
+  readonly capacity: number;
   readonly #shards: readonly ShardThread[];
   readonly #keys: CallIdKeys;
-  readonly #maxCalls: number;
   #draining = false;
   #closed: Promise<void> | null = null;
 
-  constructor(shards: readonly ShardThread[], keys: CallIdKeys, maxCalls: number) {
+  constructor(shards: readonly ShardThread[], keys: CallIdKeys, capacity: number) {
     this.#shards = shards;
     this.#keys = keys;
-    this.#maxCalls = maxCalls;
+    this.capacity = capacity;
   }
 
   get trunk(): readonly TransportAddress[] {
@@ -106,11 +108,11 @@ class ShardedTransceiver implements Transceiver {
 
   async createCall(request: CallRequest): Promise<CallAnswer> {
     if (!this.ready) throw noRoom('draining', 'This server is shutting down and takes no new calls.');
-    if (this.calls >= this.#maxCalls) {
-      throw noRoom('server_full', `This server has its ${this.#maxCalls} calls in progress; try again shortly.`);
+    if (this.calls >= this.capacity) {
+      throw noRoom('server_full', `This server has its ${this.capacity} calls in progress; try again shortly.`);
     }
     const shard = leastLoaded(this.#shards.filter((candidate) => candidate.alive));
-    return shard.createCall({ type: 'create-call', offer: request.offer, session: request.session });
+    return shard.createCall({ type: 'create-call', ...request });
   }
 
   async hangup(callId: string, reason: string): Promise<boolean> {

@@ -43,6 +43,7 @@ export const fakeRoles: Roles = {
 class FakeTransceiver extends FakeCalls implements TransceiverRole {
   ready = true;
   readonly calls = process.env['FAKE_LIVE_CALLS'] ? 1 : 0;
+  readonly capacity = 1000;
 
   metrics(): MetricReading[] {
     return [{ name: 'earshot_calls', help: 'Calls.', value: this.calls }];

@@ -1,0 +1,115 @@
+/**
+ * What a gateway adds to an offer: the time of one request through a gateway and straight to a cluster, in turns, over
+ * loopback and connections that are kept. The cluster answers at once, so that nothing but HTTP is measured. Gateway and
+ * cluster are processes of their own.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { benchArguments, finish, goal, printTable } from './support/report.ts';
+import { figure, formatFigure, percentile } from './support/stats.ts';
+
+const OFFERS_PER_SECOND = 100;
+const ANSWER = `v=0\r\n${'a=x-line-of-an-answer:0123456789abcdef\r\n'.repeat(40)}`;
+const OFFER = `v=0\r\n${'a=x-line-of-an-offer:0123456789abcdef\r\n'.repeat(80)}`;
+const EARSHOT = fileURLToPath(new URL('../../bin/earshot.js', import.meta.url));
+
+if (process.argv[2] === 'cluster') serveCluster();
+else await measure();
+
+function serveCluster(): void {
+  const server = createServer((incoming, response) => {
+    if (incoming.url === '/readyz') response.end('ready\n');
+    else incoming.resume().on('end', () => response.writeHead(201, { 'Content-Type': 'application/sdp', 'Content-Length': ANSWER.length }).end(ANSWER));
+  });
+  server.listen(0, '127.0.0.1', () => console.log((server.address() as AddressInfo).port));
+}
+
+async function measure(): Promise<void> {
+  const options = benchArguments();
+  const [rounds, seconds] = options.quick ? [3, 4] : [7, 15];
+  const folder = mkdtempSync(path.join(tmpdir(), 'earshot-bench-'));
+  const cluster = spawn(process.execPath, [process.argv[1], 'cluster'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const clusterPort = Number(await printed(cluster, 'stdout', /^(\d+)/));
+  const file = path.join(folder, 'clusters.yaml');
+  writeFileSync(file, `clusters: [{ id: 1, name: one, latitude: 0, longitude: 0, signaling: "http://127.0.0.1:${clusterPort}", ingress: [{ address: "192.0.2.1:3478" }] }]`);
+  const gateway = spawn(
+    process.execPath,
+    [EARSHOT, 'gateway', '--http', '127.0.0.1:0', '--clusters', file, '--rate-per-address', '10000000', '--drain-timeout', '0s'],
+    { stdio: ['ignore', 'inherit', 'pipe'], env: { ...process.env, EARSHOT_SECRET: 'the secret of the gateway bench' } },
+  );
+  const gatewayPort = Number(await printed(gateway, 'stderr', /"http":"127\.0\.0\.1:(\d+)"/));
+  gateway.stderr?.resume();
+  try {
+    const agent = new Agent({ keepAlive: true });
+    for (const port of [clusterPort, gatewayPort]) await warmUp(agent, port);
+    const direct: number[][] = [];
+    const through: number[][] = [];
+    for (let round = 0; round < rounds; round++) {
+      direct.push(await run(agent, clusterPort, seconds / 2));
+      through.push(await run(agent, gatewayPort, seconds / 2));
+    }
+    agent.destroy();
+    const at = (runs: number[][], p: number): number[] => runs.map((times) => percentile(times, p));
+    const added = (p: number): number[] => at(through, p).map((time, i) => time - at(direct, p)[i]);
+    const row = (name: string, values: (p: number) => number[]): string[] => [name, ...[50, 95, 99].map((p) => formatFigure(figure(values(p))))];
+    printTable([
+      [`ms per offer, ${OFFERS_PER_SECOND}/s`, 'p50', 'p95', 'p99'],
+      row('straight to the cluster', (p) => at(direct, p)),
+      row('through the gateway', (p) => at(through, p)),
+      row('added by the gateway', added),
+    ]);
+    const results = { offersPerSecond: OFFERS_PER_SECOND, addedMs: { p50: figure(added(50)), p99: figure(added(99)) } };
+    finish('gateway', results, [goal('a gateway adds, p99 on loopback', figure(added(99)).median, 'ms', 3, 'at most')], options);
+  } finally {
+    gateway.kill('SIGTERM');
+    cluster.kill('SIGTERM');
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** As many offers, one after the other, as make the processes' code as fast as it gets. */
+async function warmUp(agent: Agent, port: number): Promise<void> {
+  for (let i = 0; i < 1_500; i++) await offer(agent, port);
+}
+
+/** Sends offers at a steady rate, each when it is due whatever became of the one before; ascending times in ms. */
+async function run(agent: Agent, port: number, seconds: number): Promise<number[]> {
+  const startedAt = performance.now();
+  const pending: Promise<number>[] = [];
+  for (let i = 0; i < seconds * OFFERS_PER_SECOND; i++) {
+    const due = startedAt + (i * 1000) / OFFERS_PER_SECOND;
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - performance.now())));
+    pending.push(offer(agent, port));
+  }
+  return (await Promise.all(pending)).sort((a, b) => a - b);
+}
+
+function offer(agent: Agent, port: number): Promise<number> {
+  const startedAt = performance.now();
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ agent, port, host: '127.0.0.1', method: 'POST', path: '/v1/realtime/calls', headers: { 'Content-Type': 'application/sdp', 'Content-Length': OFFER.length } });
+    outgoing.on('error', reject);
+    outgoing.on('response', (response) => {
+      if (response.statusCode !== 201) reject(new Error(`answered ${response.statusCode}`));
+      response.resume().on('end', () => resolve(performance.now() - startedAt));
+    });
+    outgoing.end(OFFER);
+  });
+}
+
+async function printed(child: ChildProcess, stream: 'stdout' | 'stderr', pattern: RegExp): Promise<string> {
+  let text = '';
+  for (;;) {
+    const match = pattern.exec(text);
+    if (match) return match[1];
+    const [chunk] = (await Promise.race([once(child[stream]!, 'data'), once(child, 'exit')])) as [unknown];
+    if (child.exitCode !== null) throw new Error(`a process of the bench ended:\n${text}`);
+    text += String(chunk);
+  }
+}

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { stringify } from 'yaml';
+import { similarity } from '../support/audio.ts';
+import { EarshotProcess, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
+import { decodeHeard, LibdatachannelCaller } from '../support/libdatachannel-caller.ts';
+import { utterance } from './voices.ts';
+
+const SECRET = { EARSHOT_SECRET: 'a secret that all roles of this test share' };
+/** Where no relay is: what an answer would name if the transceiver did not heed the gateway. */
+const NOWHERE = '127.0.0.1:9';
+
+interface Cluster extends AsyncDisposable {
+  readonly transceiver: EarshotProcess;
+  readonly udp: string;
+  readonly http: string;
+}
+
+async function startCluster(id: number): Promise<Cluster> {
+  const udp = `127.0.0.1:${await freeUdpPort()}`;
+  const [http, relayHttp] = [`127.0.0.1:${await freeTcpPort()}`, `127.0.0.1:${await freeTcpPort()}`];
+  const [relayTrunk, trunk] = [`127.0.0.1:${await freeUdpPort(2)}`, `127.0.0.1:${await freeUdpPort(2)}`];
+  const cluster = ['--cluster', String(id), '--workers', '1'];
+  const relay = new EarshotProcess(['relay', '--udp', udp, '--trunk', relayTrunk, '--http', relayHttp, ...cluster], SECRET);
+  const transceiver = new EarshotProcess(
+    ['transceiver', '--http', http, '--trunk', trunk, '--ingress', NOWHERE, '--agent', 'echo', ...cluster],
+    SECRET,
+  );
+  await Promise.all([relay.ready(`http://${relayHttp}`), transceiver.ready(`http://${http}`)]);
+  return {
+    transceiver,
+    udp,
+    http,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([relay.kill(), transceiver.kill()]);
+    },
+  };
+}
+
+async function assertEchoes(endpoint: string, udp: string): Promise<void> {
+  const hello = await utterance('hello');
+  await using caller = await LibdatachannelCaller.call({ endpoint });
+  await caller.events.next('session.created');
+  assert.equal(caller.remoteAddress(), udp, 'the relay that the gateway chose');
+  const spoken = await caller.speak(hello);
+  await caller.hears((heard) => (heard.at(-1)?.at ?? 0) > spoken.to + 300);
+  const { found } = similarity(hello, decodeHeard(caller.heard));
+  assert.ok(found > 0.8, `found ${found} of what was said`);
+  assert.equal(await caller.hangUp(), 200, 'the hang-up finds the cluster by the call id');
+  await caller.ended();
+}
+
+test('a caller is brought to the first cluster, and when that dies to the second, by the same address', { timeout: 90_000 }, async () => {
+  await using first = await startCluster(1);
+  await using second = await startCluster(2);
+  const folder = await mkdtemp(path.join(tmpdir(), 'earshot-e2e-'));
+  const file = path.join(folder, 'clusters.yaml');
+  const entry = (id: number, name: string, { http, udp }: Cluster): object => ({
+    id, name, latitude: 50, longitude: 8 + id, signaling: `http://${http}`, ingress: [{ address: udp }],
+  });
+  await writeFile(file, stringify({ clusters: [entry(1, 'first', first), entry(2, 'second', second)] }));
+  const http = `127.0.0.1:${await freeTcpPort()}`;
+  await using gateway = new EarshotProcess(['gateway', '--http', http, '--clusters', file, '--drain-timeout', '0s'], SECRET);
+  await gateway.ready(`http://${http}`);
+  const endpoint = `http://${http}/v1/realtime/calls`;
+
+  await assertEchoes(endpoint, first.udp);
+  await first.transceiver.kill();
+  await assertEchoes(endpoint, second.udp);
+
+  const metrics = await (await fetch(`http://${http}/metrics`)).text();
+  assert.match(metrics, /earshot_gateway_decisions_total\{cluster="first",reason="first-listed"\} 1/);
+  assert.match(metrics, /earshot_gateway_decisions_total\{cluster="second",reason="fail-over"\} 1/);
+  await gateway.stop();
+  await rm(folder, { recursive: true });
+});
