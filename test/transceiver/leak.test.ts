@@ -37,7 +37,7 @@ test('10,000 calls leave nothing behind: heap, handles and tables are back where
 
   async function openAndClose(first: number, count: number): Promise<void> {
     for (let i = first; i < first + count; i++) {
-      const { id, answer } = shard.createCall(offer.offer, { type: 'realtime' });
+      const { id, answer } = shard.createCall({ offer: offer.offer, session: { type: 'realtime' } });
       if (i % WHOLE_EVERY === 0) {
         const caller = new TestCaller(relay, shard.trunk, 10_000 + (i % 50_000), offer.accept(answer, performance.now()));
         await caller.until('connected');

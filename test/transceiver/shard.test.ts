@@ -39,7 +39,7 @@ after(async () => {
 
 async function call(through = relay): Promise<{ caller: TestCaller; id: string }> {
   const offer = newOffer();
-  const { id, answer } = shard.createCall(offer.offer, SESSION);
+  const { id, answer } = shard.createCall({ offer: offer.offer, session: SESSION });
   const caller = new TestCaller(through, shard.trunk, nextPort++, offer.accept(answer, performance.now()));
   await caller.until('connected');
   return { caller, id };
@@ -135,7 +135,7 @@ test('an offer that cannot be served is a CallError that names the line', () => 
     [newOffer().offer.replace(/sha-256 /g, 'md5 '), /line \d+: a=fingerprint.*md5/],
     [newOffer({ data: false }).offer.replace(/opus/g, 'PCMU'), /line \d+/],
   ] as const) {
-    assert.throws(() => shard.createCall(offer, SESSION), (error: { status: number; message: string; param: string }) => {
+    assert.throws(() => shard.createCall({ offer, session: SESSION }), (error: { status: number; message: string; param: string }) => {
       assert.equal(error.status, 400);
       assert.match(error.message, line);
       assert.match(error.param, /^sdp/);

@@ -377,6 +377,9 @@ export class Session {
         }
         this.#startChannels();
         return { type: 'connected', dtlsVersion: output.version, srtpProfile: output.srtp?.profile ?? null };
+      case 'send-keys':
+        // Comes with `earlySending` only, which a session does not ask for.
+        return null;
       case 'data':
         if (this.#channels) {
           this.#channels.handlePacket(output.data, this.#now);
