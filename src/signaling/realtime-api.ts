@@ -8,6 +8,7 @@ import { CallError, type CallService } from './call-service.ts';
 import type { ClientSecrets } from './client-secret.ts';
 import { requireApiKey, requireUnexpired, type Authenticator, type Credential } from './credentials.ts';
 import { formatEntityTag, parseIfMatch } from './entity-tag.ts';
+import { sideband } from './sideband.ts';
 import { validate, validateSession } from './session-body.ts';
 
 export interface RealtimeApiOptions {
@@ -59,6 +60,7 @@ const clientSecretRequestSchema = z.looseObject({
  *   POST   /v1/realtime/calls             offer, or sdp + session   → 201 answer, Location, ETag
  *   PATCH  /v1/realtime/calls/:id         SDP fragment, If-Match    → 204, or 200 fragment, ETag after a restart
  *   DELETE /v1/realtime/calls/:id, POST …/hangup                    → 200
+ *   GET    /v1/realtime?call_id=:id       Upgrade: websocket        → the call's events, see sideband.ts
  *
  * Any origin may call it: what authorizes is a bearer token that a page must have been given, never a cookie.
  */
@@ -133,7 +135,8 @@ export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOpti
 
   refuseOtherMethods(app, CLIENT_SECRETS, ['POST']);
   refuseOtherMethods(app, CALLS, ['POST']);
-  refuseOtherMethods(app, BETA_CALLS, ['POST']);
+  await sideband(app, BETA_CALLS, calls, authenticator);
+  refuseOtherMethods(app, BETA_CALLS, ['GET', 'HEAD', 'POST']);
   refuseOtherMethods(app, HANGUP, ['POST']);
   refuseOtherMethods(app, CALL, ['PATCH', 'DELETE']);
 }
