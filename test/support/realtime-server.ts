@@ -78,6 +78,7 @@ export class RealtimeConnection {
   readonly socket: WebSocket;
   /** What is wrong with the next session. */
   refuseSession: string | null = null;
+  readonly #items = new Map<string, Fields>();
   #ids = 0;
   #waiters: { type: string; resolve: (event: Event) => void }[] = [];
 
@@ -93,6 +94,7 @@ export class RealtimeConnection {
   }
 
   send(event: { type: RealtimeServerEvent['type']; [field: string]: unknown }): void {
+    if (event.type === 'conversation.item.done') this.#items.set((event['item'] as { id: string }).id, event['item'] as Fields);
     this.socket.send(JSON.stringify({ event_id: `event_up${this.#ids++}`, ...event }));
   }
 
@@ -166,6 +168,12 @@ export class RealtimeConnection {
         const item = { object: 'realtime.item', status: 'completed', id: `item_up${this.#ids++}`, ...(event['item'] as Fields) };
         this.send({ type: 'conversation.item.added', previous_item_id: null, item });
         this.send({ type: 'conversation.item.done', previous_item_id: null, item });
+        return;
+      }
+      case 'conversation.item.retrieve': {
+        const item = this.#items.get(event['item_id'] as string);
+        if (item) this.send({ type: 'conversation.item.retrieved', item });
+        else this.#error(event, 'item_id', 'Item not found.');
         return;
       }
       case 'conversation.item.truncate':
