@@ -19,6 +19,12 @@ export interface Agent {
    * true unless set. The client can turn it off as well (`turn_detection: null`). For an Opus agent it costs a decode.
    */
   readonly turns?: boolean;
+  /**
+   * True for an agent that passes the call on to a server which leads the conversation itself: every well-formed client
+   * event comes to `event` and is not acted on (but `output_audio_buffer.clear`), and the client is told what the
+   * agent sends and nothing else (but `output_audio_buffer.*`).
+   */
+  readonly bridge?: boolean;
   /** A call is up. Audio and events reach the session once it is there; what was said before is not heard. */
   open(call: AgentCall): AgentSession | Promise<AgentSession>;
 }
@@ -61,13 +67,23 @@ export interface AgentCall {
   readonly id: string;
   /** The session object of the Realtime protocol as it is now. */
   readonly session: AgentSessionConfig;
+  /** What the client asked for when it placed the call, without defaults. */
+  readonly requested: { readonly [field: string]: unknown };
+  /**
+   * The conversation so far, in the items of the Realtime protocol: what the caller and the client said, what the
+   * caller heard of the agent, function calls and their outputs. Long calls forget their beginning.
+   */
+  readonly items: readonly AgentItem[];
   /** Aborts when the call ends. */
   readonly signal: AbortSignal;
   /**
    * Speaks without being asked: a greeting, news. Works as {@link AgentSession.answer} does. A response that is still
    * going on is cancelled.
+   * @param ids for bridges: what the response and its message are called elsewhere.
    */
-  respond(run: (response: AgentResponse) => void | Promise<void>): AgentResponse;
+  respond(run: (response: AgentResponse) => void | Promise<void>, ids?: { responseId: string; itemId: string }): AgentResponse;
+  /** The words of a turn: they become part of {@link items}, and the client is told. */
+  transcribed(turn: Turn, transcript: string): void;
   /** Drops audio that has not left yet; gives the milliseconds heard of the current response, 0 when there is none. */
   clear(): number;
   /** `opus` agents: sends a frame of the caller's straight back, unpaced, at its place in time. */
@@ -84,9 +100,23 @@ export interface AgentResponse {
   readonly id: string;
   /** Aborts when the response is cancelled: by the caller's voice, the client, a newer response, or the end of the call. */
   readonly signal: AbortSignal;
+  /** The session, with what the client's `response.create` changed for this response. */
+  readonly session: AgentSessionConfig;
+  /** Resolves when the response is over: heard, cancelled or failed. */
+  readonly finished: Promise<void>;
+  /**
+   * The next words of the message. Give the words of a stretch of audio right before that audio: an interruption then
+   * leaves in the conversation what was heard. To a client that asked for text alone they are the answer itself.
+   */
+  text(words: string): void;
+  /** Asks the client to call one of its tools; its output comes as an item, with a `response.create` after it. */
+  callFunction(call: { readonly name: string; readonly arguments: string; readonly callId?: string }): void;
+  /** It cannot be given: ends it as failed and tells the client why. The call goes on. */
+  fail(message: string): void;
   /**
    * Queues audio: mono samples at the agent's rate and of any length, or one Opus packet. May be called much faster
-   * than real time; it is paced on its way out. The array may be reused afterwards.
+   * than real time; it is paced on its way out. The array may be reused afterwards. Goes nowhere when the client asked
+   * for text alone.
    * @throws {TypeError} for audio in another format; {RangeError} when more than ten minutes wait.
    */
   play(audio: Int16Array | Uint8Array): void;
@@ -98,6 +128,7 @@ export interface AgentSessionConfig {
   readonly model: string;
   readonly instructions: string;
   readonly tools: readonly unknown[];
+  readonly output_modalities: readonly string[];
   readonly audio: {
     readonly input: {
       /** null: the client says itself when a turn is over (push to talk). */
@@ -124,13 +155,24 @@ export interface Turn {
   readonly endMs: number;
   /** End of the last speech. */
   readonly lastSpeechMs: number;
+  /** The item that the turn became. */
+  readonly itemId: string;
 }
 
 export interface Interruption {
   readonly responseId: string;
   /** How much of the response had been sent to the caller. */
   readonly heardMs: number;
+  /** The words of that, null when the agent gave none. */
+  readonly heardText: string | null;
   readonly reason: 'turn_detected' | 'client_cancelled';
+}
+
+/** An entry of the conversation: a `message`, a `function_call` or a `function_call_output`. */
+export interface AgentItem {
+  readonly id: string;
+  readonly type: string;
+  readonly [field: string]: unknown;
 }
 
 export interface AgentEvent {

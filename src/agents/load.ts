@@ -2,8 +2,10 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Agent } from './agent.ts';
+import { cascade } from './cascade.ts';
 import { echo } from './echo.ts';
 import { parrot } from './parrot.ts';
+import { realtime } from './realtime.ts';
 
 /** The agent cannot be loaded; the message is one sentence for the person who started the program. */
 export class AgentLoadError extends Error {
@@ -15,16 +17,35 @@ export class AgentLoadError extends Error {
   }
 }
 
-const BUILT_IN: ReadonlyMap<string, Agent> = new Map([echo, parrot].map((agent) => [agent.name, agent]));
+/** What the built-in agents need that have a server behind them. */
+export interface AgentSettings {
+  /** `realtime`: the WebSocket URL of a Realtime server. `cascade`: base URL of an OpenAI-compatible HTTP API. */
+  readonly upstream?: string;
+  readonly upstreamKey?: string;
+  /** `cascade`: the models, each `model` or `base-url#model`. */
+  readonly stt?: string;
+  readonly llm?: string;
+  readonly tts?: string;
+}
+
+const BUILT_IN: ReadonlyMap<string, (settings: AgentSettings) => Agent> = new Map([
+  ['parrot', () => parrot],
+  ['echo', () => echo],
+  ['realtime', realtime],
+  ['cascade', cascade],
+]);
 
 /**
  * Resolves `--agent`: the name of a built-in agent, or the path of a JavaScript module whose default export is an
  * {@link Agent}. Paths are taken from `directory`.
- * @throws {AgentLoadError} for an unknown name, a missing or failing file, or an export that is no agent.
+ * @throws {AgentLoadError} for an unknown name, a missing setting, a missing or failing file, or an export that is no agent.
  */
-export async function loadAgent(specifier: string, directory: string = process.cwd()): Promise<Agent> {
+export async function loadAgent(
+  specifier: string,
+  { directory = process.cwd(), settings = {} }: { directory?: string; settings?: AgentSettings } = {},
+): Promise<Agent> {
   const builtIn = BUILT_IN.get(specifier);
-  if (builtIn !== undefined) return builtIn;
+  if (builtIn !== undefined) return configured(specifier, () => builtIn(settings));
   if (!/[./\\]/.test(specifier)) {
     throw new AgentLoadError(
       `there is no agent "${specifier}": use ${[...BUILT_IN.keys()].join(', ')}, or the path of a module such as ./my-agent.js`,
@@ -43,6 +64,14 @@ export async function loadAgent(specifier: string, directory: string = process.c
   const fault = faultOf(module.default);
   if (fault !== null) throw new AgentLoadError(`the agent file ${path} is no agent: ${fault}`);
   return module.default as Agent;
+}
+
+function configured(name: string, make: () => Agent): Agent {
+  try {
+    return make();
+  } catch (error) {
+    throw new AgentLoadError(`the agent "${name}" cannot start: ${firstLine(error)}`, { cause: error });
+  }
 }
 
 const RATES: readonly unknown[] = [8000, 16_000, 24_000, 48_000];

@@ -7,19 +7,19 @@ import { Metrics } from '../observe/metrics.ts';
 import { formatAddress, parseAddress, parseIp, type TransportAddress } from '../wire/address.ts';
 import { requireKeyBeyondLoopback, startApiServer } from './api-server.ts';
 import { findSecrets, warnOfWeakSecret } from './environment.ts';
-import { options } from './options.ts';
+import { addAgentOptions, agentSettings, options, type AgentFlags } from './options.ts';
 import type { Roles } from './roles.ts';
 import { runUntilSignal } from './run-until-signal.ts';
 import { isUnspecified, resolveAddress, urlHost } from './values.ts';
 import { VERSION } from './version.ts';
 
-interface DevFlags {
+interface DevFlags extends AgentFlags {
   readonly http: string;
   readonly udp: string;
-  readonly agent: string;
   readonly apiKey?: string;
   readonly workers: number;
   readonly maxCalls?: number;
+  readonly maxDuration: number;
   readonly drainTimeout: number;
   readonly logLevel: LogLevel;
 }
@@ -31,16 +31,17 @@ const TRUNK = parseAddress('127.0.0.1:0');
 const TRUNK_MTU = 1472;
 
 export function addDevCommand(program: Command, roles: Roles): void {
-  program
+  const command = program
     .command('dev')
     .summary('relay, transceiver and talk page in one, to try and to develop')
     .description('Runs a relay, a transceiver and the talk page together, with real UDP between them.')
     .addOption(options.http('address of the talk page and the HTTP API').default('127.0.0.1:8080', '127.0.0.1:8080'))
-    .addOption(options.udp('UDP address that callers send to').default('127.0.0.1:3478', '127.0.0.1:3478'))
-    .addOption(options.agent())
+    .addOption(options.udp('UDP address that callers send to').default('127.0.0.1:3478', '127.0.0.1:3478'));
+  addAgentOptions(command)
     .addOption(options.apiKey())
     .addOption(options.workers('worker threads of the transceiver').default(1))
     .addOption(options.maxCalls())
+    .addOption(options.maxDuration())
     .addOption(options.drainTimeout('how long live calls may go on after Ctrl+C or SIGTERM', 2000, '2s'))
     .addOption(options.logLevel())
     .addHelpText(
@@ -54,7 +55,7 @@ export function addDevCommand(program: Command, roles: Roles): void {
 async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
   const { agent, workers, maxCalls, logLevel, apiKey = null } = flags;
   const secrets = findSecrets() ?? { secret: randomBytes(32).toString('base64') };
-  const logger = createLogger({ level: logLevel, redact: [...Object.values(secrets), apiKey ?? ''] });
+  const logger = createLogger({ level: logLevel, redact: [...Object.values(secrets), apiKey ?? '', flags.upstreamKey ?? ''] });
   warnOfWeakSecret(secrets, logger);
   const httpAddress = await resolveAddress(flags.http);
   requireKeyBeyondLoopback(httpAddress, apiKey);
@@ -76,6 +77,8 @@ async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
     ingress: reachableAddresses(relay.udp),
     cluster: 0,
     agent,
+    agentSettings: agentSettings(flags),
+    maxDurationMs: flags.maxDuration,
     workers,
     ...(maxCalls === undefined ? {} : { maxCalls }),
     trunkMtu: TRUNK_MTU,

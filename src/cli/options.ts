@@ -1,7 +1,8 @@
 import { Option, type Command } from 'commander';
+import type { AgentSettings } from '../agents/load.ts';
 import { LOG_LEVELS } from '../observe/log.ts';
 import { ENGINES } from './roles.ts';
-import { duration, endpoint, integer, list } from './values.ts';
+import { duration, endpoint, integer, list, url } from './values.ts';
 
 const NETWORK = 'Network:';
 const CALLERS = 'Callers:';
@@ -55,7 +56,14 @@ export const options = {
     option(CALLERS, '--trust-proxies <net,…>', 'networks whose headers are believed; loopback and private ones unless given').argParser(list),
   attemptTimeout: () =>
     option(CALLS, '--attempt-timeout <time>', 'after this time without an answer the next cluster is asked too').argParser(duration).default(1_000, '1s'),
-  agent: () => option(CALLS, '--agent <agent>', 'who answers: parrot, echo or a module like ./agent.js').default('parrot', 'parrot'),
+  agent: () => option(CALLS, '--agent <agent>', 'who answers: parrot, echo, realtime, cascade or a module like ./agent.js').default('parrot', 'parrot'),
+  upstream: () =>
+    option(CALLS, '--upstream <url>', 'server behind the agent: wss://… for realtime, the base URL https://…/v1 for cascade').argParser(url),
+  upstreamKey: () => option(CALLS, '--upstream-key <key>', 'what that server asks for (the variable keeps it out of process lists)'),
+  stt: () => option(CALLS, '--stt <model>', 'speech to text of cascade: model, or base-url#model; whisper-1 unless given'),
+  llm: () => option(CALLS, '--llm <model>', 'language model of cascade, as --stt; gpt-4o-mini unless given'),
+  tts: () => option(CALLS, '--tts <model>', 'text to speech of cascade, as --stt; tts-1 unless given'),
+  maxDuration: () => option(LIMITS, '--max-duration <time>', 'the longest that a call may last').argParser(duration).default(3_600_000, '1h'),
   apiKey: () => option(CALLS, '--api-key <key>', 'what the HTTP API asks for; needed beyond loopback (the variable keeps it out of process lists)'),
   workers: (description: string) => option(LIMITS, '--workers <n>', description).argParser(integer(1, 256)),
   maxCalls: () => option(LIMITS, '--max-calls <n>', 'calls at once, 1000 per worker unless given; more are told to come back later').argParser(integer(1, 1_000_000)),
@@ -70,6 +78,27 @@ export const options = {
     option(OPERATION, '--drain-timeout <time>', description).argParser(duration).default(milliseconds, shown),
   logLevel: () => option(OPERATION, '--log-level <level>', 'least level that is logged, to stderr').choices(LOG_LEVELS).default('info', 'info'),
 };
+
+/** What {@link addAgentOptions} adds. */
+export interface AgentFlags {
+  readonly agent: string;
+  readonly upstream?: string;
+  readonly upstreamKey?: string;
+  readonly stt?: string;
+  readonly llm?: string;
+  readonly tts?: string;
+}
+
+/** The flags that say who answers, and what is behind it. */
+export function addAgentOptions(command: Command): Command {
+  for (const name of ['agent', 'upstream', 'upstreamKey', 'stt', 'llm', 'tts'] as const) command.addOption(options[name]());
+  return command;
+}
+
+/** What was given of the settings of an agent. */
+export function agentSettings({ upstream, upstreamKey, stt, llm, tts }: AgentFlags): AgentSettings {
+  return Object.fromEntries(Object.entries({ upstream, upstreamKey, stt, llm, tts }).filter(([, value]) => value !== undefined));
+}
 
 function option(group: string, flags: string, description: string): Option {
   const created = new Option(flags, description).helpGroup(group);

@@ -1,3 +1,4 @@
+import type { AgentSettings } from '../agents/load.ts';
 import type { MetricReader } from '../observe/metrics.ts';
 import type { LogLevel } from '../observe/log.ts';
 import type { CallService } from '../signaling/call-service.ts';
@@ -60,6 +61,9 @@ export interface TransceiverOptions extends Secrets {
   readonly cluster: number;
   /** Name of a built-in agent or path of a module. */
   readonly agent: string;
+  readonly agentSettings: AgentSettings;
+  /** The longest that a call may last. */
+  readonly maxDurationMs: number;
   /** Default: one per core. */
   readonly workers?: number;
   /** Calls at once over all workers. Default: 1,000 per worker. */

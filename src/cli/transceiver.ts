@@ -4,30 +4,30 @@ import { Metrics } from '../observe/metrics.ts';
 import { formatAddress, type TransportAddress } from '../wire/address.ts';
 import { requireKeyBeyondLoopback, startApiServer } from './api-server.ts';
 import { readSecrets, SECRET_HELP, warnOfWeakSecret } from './environment.ts';
-import { options, required } from './options.ts';
+import { addAgentOptions, agentSettings, options, required, type AgentFlags } from './options.ts';
 import type { Roles } from './roles.ts';
 import { runUntilSignal } from './run-until-signal.ts';
 import { StartupError } from './startup-error.ts';
 import { endpoints, isUnspecified, resolveAddress } from './values.ts';
 import { VERSION } from './version.ts';
 
-interface TransceiverFlags {
+interface TransceiverFlags extends AgentFlags {
   readonly http: string;
   readonly trunk: string;
   readonly advertiseTrunk?: string;
   readonly ingress: string[];
   readonly cluster: number;
-  readonly agent: string;
   readonly apiKey?: string;
   readonly workers?: number;
   readonly maxCalls?: number;
   readonly trunkMtu: number;
+  readonly maxDuration: number;
   readonly drainTimeout: number;
   readonly logLevel: LogLevel;
 }
 
 export function addTransceiverCommand(program: Command, roles: Roles): void {
-  program
+  const command = program
     .command('transceiver')
     .summary('answer calls behind relays')
     .description('Answers calls: takes offers over HTTP and media through relays, and talks to the agent.')
@@ -35,11 +35,12 @@ export function addTransceiverCommand(program: Command, roles: Roles): void {
     .addOption(required(options.trunk()))
     .addOption(options.advertiseTrunk())
     .addOption(required(options.ingress().argParser(endpoints)))
-    .addOption(options.cluster())
-    .addOption(options.agent())
+    .addOption(options.cluster());
+  addAgentOptions(command)
     .addOption(options.apiKey())
     .addOption(options.workers('worker threads, one per core unless given'))
     .addOption(options.maxCalls())
+    .addOption(options.maxDuration())
     .addOption(options.trunkMtu())
     .addOption(options.drainTimeout('how long live calls may go on after SIGTERM', 600_000, '10m'))
     .addOption(options.logLevel())
@@ -53,7 +54,7 @@ export function addTransceiverCommand(program: Command, roles: Roles): void {
 async function runTransceiver(flags: TransceiverFlags, roles: Roles): Promise<void> {
   const { agent, cluster, workers, maxCalls, trunkMtu, logLevel, apiKey = null } = flags;
   const secrets = readSecrets();
-  const logger = createLogger({ level: logLevel, redact: [...Object.values(secrets), apiKey ?? ''] });
+  const logger = createLogger({ level: logLevel, redact: [...Object.values(secrets), apiKey ?? '', flags.upstreamKey ?? ''] });
   warnOfWeakSecret(secrets, logger);
   const address = await resolveAddress(flags.http);
   requireKeyBeyondLoopback(address, apiKey);
@@ -72,6 +73,8 @@ async function runTransceiver(flags: TransceiverFlags, roles: Roles): Promise<vo
     ...(maxCalls === undefined ? {} : { maxCalls }),
     cluster,
     agent,
+    agentSettings: agentSettings(flags),
+    maxDurationMs: flags.maxDuration,
     trunkMtu,
     logLevel,
   });

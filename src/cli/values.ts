@@ -17,6 +17,12 @@ export function endpoints(text: string): string[] {
   return text.split(',').map((part) => endpoint(part.trim()));
 }
 
+/** A URL of HTTP or WebSocket, secure or not. */
+export function url(text: string): string {
+  if (!/^(?:https?|wss?):\/\//.test(text) || !URL.canParse(text)) throw new InvalidArgumentError('Write a URL such as wss://… or https://…');
+  return text;
+}
+
 /** Text parts separated by commas. */
 export function list(text: string): string[] {
   return text.split(',').map((part) => part.trim());

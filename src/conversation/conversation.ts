@@ -15,16 +15,21 @@
  */
 import type { Agent, AgentCall, AgentEvent, AgentResponse, Interruption, Turn } from '../agents/agent.ts';
 import { opusPacketDuration } from '../media/opus.ts';
+import { Resampler } from '../media/resample.ts';
 import type { TurnEvent } from '../media/turn-detector.ts';
 import { AgentHost } from './agent-host.ts';
-import type { ClientMessage, Command, Dialect, Fault, FaultCode, Item, ItemDraft, Notice } from './dialect.ts';
 import type { ConversationCounters, ConversationDump, ConversationOptions, ConversationPort, ConversationState } from './conversation-port.ts';
+import type { Command, Dialect, Fault, FaultCode, Notice, ResponseOverrides } from './dialect.ts';
 import { Downlink } from './downlink.ts';
+import { addItem, executeItemCommand, refusal, type Refusal } from './item-commands.ts';
 import { ItemList } from './items.ts';
 import { RealtimeDialect } from './realtime-dialect.ts';
-import { Response } from './response.ts';
+import { Responses } from './responses.ts';
 import { createSession, type Session, type SessionConfig, turnSettings, updateSession } from './session-config.ts';
 import { Uplink } from './uplink.ts';
+
+/** Takes one event as JSON. */
+export type EventReceiver = (json: string) => void;
 
 export class Conversation {
   readonly #callId: string;
@@ -35,7 +40,11 @@ export class Conversation {
   readonly #host: AgentHost;
   readonly #items = new ItemList();
   readonly #downlink: Downlink;
+  readonly #responses: Responses;
+  readonly #requested: SessionConfig;
   readonly #hangup = new AbortController();
+  /** Others that follow the conversation, besides the client. */
+  readonly #observers = new Set<EventReceiver>();
   #uplink: Uplink | null = null;
   #session: Session;
   #state: ConversationState = 'new';
@@ -43,9 +52,12 @@ export class Conversation {
   #ids = 0;
   /** Messages that wait for the data channel; null once it is open. */
   #unsent: string[] | null = [];
-  #response: Response | null = null;
-  /** A response was asked for before the agent was there. */
-  #responseWanted = false;
+  /** A response was asked for before the agent was there, or while the last one was still being heard. */
+  #responseWanted: ResponseOverrides | null = null;
+  /** Brings audio that comes in events to the agent's rate. */
+  #resampler: Resampler | null = null;
+  /** When the agent is asked to speak again because nobody has said anything. */
+  #idleAt: number | null = null;
   /** Id of the item that the caller's present speech becomes. */
   #turnItemId: string | null = null;
   /** Where the audio begins that the client may commit. */
@@ -71,6 +83,7 @@ export class Conversation {
     this.#port = port;
     this.#now = now;
     this.#log = log;
+    this.#requested = session;
     this.#dialect = new RealtimeDialect((prefix) => this.#nextId(prefix));
     this.#session = createSession(session, { id: this.#nextId('sess'), model: agent.name });
     this.#host = new AgentHost(agent, { ready: () => this.#ready(), fault: (error) => this.#fail(error) });
@@ -78,12 +91,19 @@ export class Conversation {
       this.#counters.framesSent++;
       this.#port.sendAudio(opus, mediaTime, duration, marker);
     });
+    this.#responses = new Responses(this.#downlink, this.#items, {
+      tell: (notice) => this.#tell(notice),
+      nextId: (prefix) => this.#nextId(prefix),
+      run: (call, settled) => this.#host.run(call, settled),
+      finished: (status) => this.#responseFinished(status === 'completed'),
+    });
   }
 
   /** Whether {@link tick} has anything to do. Changes when the agent acts: ask before each tick of the clock. */
   get wantsTick(): boolean {
     if (this.#state !== 'open') return false;
-    return !this.#downlink.idle || this.#response?.complete === true || this.#uplink?.wantsTick === true;
+    if (!this.#downlink.idle || this.#idleAt !== null) return true;
+    return this.#responses.current?.complete === true || this.#uplink?.wantsTick === true;
   }
 
   /** Media can flow: the agent is opened. */
@@ -100,8 +120,20 @@ export class Conversation {
     this.#now = now;
     const unsent = this.#unsent;
     this.#unsent = null;
-    this.#tell({ type: 'session_created', session: this.#session });
+    // A bridge passes on the greeting of the server behind it.
+    if (this.#agent.bridge !== true) this.#sendEvent(this.#created());
     for (const json of unsent) this.#sendEvent(json);
+  }
+
+  /**
+   * Tells somebody else what the client is told, from `session.created` on; `handleEvent` takes what they have to say.
+   * Gives a function that ends it.
+   */
+  observe(receive: EventReceiver): () => void {
+    if (this.#state === 'closed') return () => {};
+    this.#observers.add(receive);
+    receive(this.#created());
+    return () => this.#observers.delete(receive);
   }
 
   /** One RTP payload of the caller. Sequence number and timestamp are extended. */
@@ -117,14 +149,26 @@ export class Conversation {
     this.#uplink?.push(opus, sequence, timestamp, now);
   }
 
-  /** One message of the data channel. */
-  handleEvent(text: string, now: number): void {
+  /** One message of the data channel, or of an observer: `reply` is then told of what is wrong with it. */
+  handleEvent(text: string, now: number, reply?: EventReceiver): void {
     this.#now = now;
     if (this.#state !== 'open' && this.#state !== 'new') return;
     this.#counters.eventsReceived++;
+    if (this.#agent.bridge === true) {
+      const message = this.#dialect.readEnvelope(text);
+      if (message.type === 'fault') this.#reject(message, reply);
+      else if (message.event.type === 'output_audio_buffer.clear') this.#interrupt('client_cancelled');
+      else this.#host.event(message.event);
+      return;
+    }
     const message = this.#dialect.read(text);
-    if (message.type === 'fault') this.#reject(message);
-    else this.#obey(message);
+    if (message.type === 'fault') {
+      this.#reject(message, reply);
+      return;
+    }
+    const refused = this.#execute(message.command);
+    if (refused === null) this.#host.event(message.event);
+    else this.#reject({ type: 'fault', kind: 'invalid_request_error', eventId: message.eventId, ...refused }, reply);
   }
 
   /** The worker's clock, every 20 ms while {@link wantsTick}. */
@@ -132,15 +176,16 @@ export class Conversation {
     this.#now = now;
     if (this.#state !== 'open') return;
     this.#uplink?.tick(now);
-    const response = this.#response;
-    const sentBefore = this.#downlink.sentMs;
-    this.#downlink.tick(now);
-    if (response === null) return;
-    if (!response.audible && this.#downlink.sentMs > sentBefore) {
-      response.audible = true;
-      this.#tell({ type: 'output_started', responseId: response.id });
-    }
-    if (response.complete && this.#downlink.drained(now)) this.#completeResponse(response);
+    this.#responses.tick(now);
+    if (this.#idleAt !== null && now >= this.#idleAt) this.#idleTimeout();
+  }
+
+  /** The call has lasted as long as it may: the client is told, and the call ends. */
+  expire(now: number): void {
+    if (this.#state !== 'open' && this.#state !== 'new') return;
+    this.#now = now;
+    this.#tellError('session_expired', 'invalid_request_error', 'The call has reached its maximum duration.');
+    this.#port.hangup('session_expired');
   }
 
   /** The call is over: the agent is told, and nothing goes out any more. Idempotent. */
@@ -148,10 +193,11 @@ export class Conversation {
     if (this.#state === 'closed') return;
     this.#now = now;
     this.#state = 'closed';
-    this.#stopSpeaking(reason);
+    this.#responses.stop(reason);
     this.#host.run(() => this.#hangup.abort(reason));
     this.#host.close(reason);
     this.#uplink?.close();
+    this.#observers.clear();
     this.#unsent = [];
   }
 
@@ -165,7 +211,7 @@ export class Conversation {
       state: this.#state,
       sessionId: this.#session.id,
       speaking: this.#uplink?.speaking ?? false,
-      responseId: this.#response?.id ?? null,
+      responseId: this.#responses.current?.id ?? null,
       positionMs: this.#uplink?.positionMs ?? 0,
       sentMs: this.#downlink.sentMs,
       items: this.#items.length,
@@ -177,14 +223,20 @@ export class Conversation {
 
   #agentCall(): AgentCall {
     const session = (): Session => this.#session;
+    const items = this.#items;
     return {
       id: this.#callId,
       signal: this.#hangup.signal,
+      requested: this.#requested,
       get session() {
         return session();
       },
-      respond: (run) => this.#respond(run),
-      clear: () => this.#clearOutput(),
+      get items() {
+        return items.all;
+      },
+      respond: (run, ids) => this.#respond(run, ids),
+      transcribed: (turn, transcript) => this.#transcribed(turn, transcript),
+      clear: () => this.#responses.clear(),
       forward: (frame) => {
         if (this.#state === 'open') this.#downlink.forward(frame, this.#now);
       },
@@ -197,10 +249,7 @@ export class Conversation {
 
   #ready(): void {
     this.#listen();
-    if (this.#responseWanted) {
-      this.#responseWanted = false;
-      this.#answer(null);
-    }
+    this.#answerWanted();
   }
 
   /** Sets up, changes or takes down what hears the caller, as agent and session want it. */
@@ -229,12 +278,8 @@ export class Conversation {
     if (this.#state !== 'open') return;
     this.#state = 'failed';
     const message = `The agent failed: ${error instanceof Error ? error.message : String(error)}`;
-    const response = this.#stopSpeaking('agent_error');
-    if (response !== null) this.#finishResponse(response, { status: 'failed', message });
-    this.#tell({
-      type: 'error',
-      fault: { type: 'fault', kind: 'server_error', code: 'agent_error', message, param: null, eventId: null },
-    });
+    this.#responses.fail(message);
+    this.#tellError('agent_error', 'server_error', message);
     this.#port.hangup('agent_error');
   }
 
@@ -242,7 +287,10 @@ export class Conversation {
     if (typeof event !== 'object' || event === null || typeof event.type !== 'string') {
       throw new TypeError('an event is an object with a "type"');
     }
-    if (this.#state === 'open') this.#tell({ type: 'agent_event', event });
+    if (this.#state !== 'open') return;
+    const isSession = event.type === 'session.created' || event.type === 'session.updated';
+    if (this.#agent.bridge === true && isSession) this.#session = { ...this.#session, ...(event['session'] as Session) };
+    this.#tell({ type: 'agent_event', event });
   }
 
   // --- the caller's turns --------------------------------------------------------------------------------------
@@ -250,16 +298,17 @@ export class Conversation {
   #turn(event: TurnEvent): void {
     if (this.#state !== 'open') return;
     if (event.type === 'speech_started') {
+      this.#idleAt = null;
       this.#turnItemId = this.#nextId('item');
       this.#tell({ type: 'speech_started', itemId: this.#turnItemId, startMs: event.startMs });
-      if (this.#turnDetection?.interrupt_response !== false) this.#cancelResponse('turn_detected');
+      if (this.#turnDetection?.interrupt_response !== false) this.#interrupt('turn_detected');
       const session = this.#host.session;
       this.#host.run(() => session?.speechStarted?.({ startMs: event.startMs }));
       return;
     }
     const itemId = this.#turnItemId ?? this.#nextId('item');
     this.#tell({ type: 'speech_stopped', itemId, endMs: event.endMs });
-    this.#commitTurn(itemId, event);
+    this.#commitTurn({ ...event, itemId });
     if (this.#turnDetection?.create_response !== false) this.#answer(this.#unansweredTurn);
   }
 
@@ -267,135 +316,101 @@ export class Conversation {
     return this.#session.audio.input.turn_detection;
   }
 
-  #commitTurn(itemId: string, { startMs, endMs, lastSpeechMs }: Turn): void {
+  #commitTurn({ startMs, endMs, lastSpeechMs, itemId }: Turn): void {
     this.#turnItemId = null;
     this.#uncommittedMs = endMs;
     this.#counters.turns++;
-    const turn: Turn = { startMs, endMs, lastSpeechMs };
+    const turn: Turn = { startMs, endMs, lastSpeechMs, itemId };
     this.#unansweredTurn = turn;
     this.#tell({ type: 'input_committed', itemId, previousItemId: this.#items.lastId });
-    this.#addItem({
-      id: itemId,
-      object: 'realtime.item',
-      type: 'message',
-      status: 'completed',
-      role: 'user',
-      content: [{ type: 'input_audio', transcript: null }],
-    });
+    const content = [{ type: 'input_audio', transcript: null }];
+    this.#addItem({ id: itemId, object: 'realtime.item', type: 'message', status: 'completed', role: 'user', content });
     const session = this.#host.session;
     this.#host.run(() => session?.speechStopped?.(turn));
+  }
+
+  #transcribed({ itemId, startMs, endMs }: Turn, transcript: string): void {
+    const item = this.#items.get(itemId);
+    if (this.#state !== 'open' || item === undefined) return;
+    this.#items.update({ ...item, content: [{ type: 'input_audio', transcript }] });
+    this.#tell({ type: 'input_transcribed', itemId, transcript, seconds: (endMs - startMs) / 1000 });
+  }
+
+  /** Nobody has spoken since the last answer ended: the silence becomes a turn, which the agent may answer. */
+  #idleTimeout(): void {
+    this.#idleAt = null;
+    const endMs = this.#uplink?.positionMs ?? 0;
+    const turn = { startMs: this.#uncommittedMs, endMs, lastSpeechMs: endMs, itemId: this.#nextId('item') };
+    this.#tell({ type: 'input_timeout', itemId: turn.itemId, startMs: turn.startMs, endMs });
+    this.#commitTurn(turn);
+    this.#answer(this.#unansweredTurn);
   }
 
   // --- responses -----------------------------------------------------------------------------------------------
 
   /** Asks the agent for an answer, unless it gives none or is giving one. */
-  #answer(turn: Turn | null): void {
+  #answer(turn: Turn | null, overrides?: ResponseOverrides): void {
     const session = this.#host.session;
-    if (this.#state !== 'open' || session?.answer === undefined || this.#response !== null) return;
+    if (this.#state !== 'open' || session?.answer === undefined || this.#responses.current !== null) return;
     this.#unansweredTurn = null;
-    this.#startResponse((response) => session.answer?.(response, turn));
+    this.#startResponse((response) => session.answer?.(response, turn), undefined, overrides);
   }
 
-  #respond(run: (response: AgentResponse) => void | Promise<void>): AgentResponse {
-    this.#cancelResponse('client_cancelled');
-    return this.#startResponse(run).handle;
+  /** The response that was asked for too early. */
+  #answerWanted(): void {
+    const overrides = this.#responseWanted;
+    this.#responseWanted = null;
+    if (overrides !== null) this.#answer(this.#unansweredTurn, overrides);
   }
 
-  #startResponse(run: (response: AgentResponse) => void | Promise<void>): Response {
-    const response: Response = new Response(
-      this.#nextId('resp'),
-      this.#nextId('item'),
-      this.#downlink.sentMs,
-      (audio) => {
-        if (this.#response === response && !response.complete) this.#downlink.play(audio);
-      },
-    );
-    if (this.#state !== 'open') {
-      response.abort('call_ended');
-      return response;
-    }
-    this.#response = response;
+  #respond(run: (response: AgentResponse) => void | Promise<void>, ids?: { responseId: string; itemId: string }): AgentResponse {
+    this.#interrupt('client_cancelled');
+    return this.#startResponse(run, ids);
+  }
+
+  #startResponse(
+    run: (response: AgentResponse) => void | Promise<void>,
+    ids?: { responseId: string; itemId: string },
+    overrides?: ResponseOverrides,
+  ): AgentResponse {
+    let session = overrides === undefined ? this.#session : updateSession(this.#session, overrides.session);
+    // A bridge plays what its server has decided to say aloud.
+    if (this.#agent.bridge === true) session = { ...session, output_modalities: ['audio'] };
+    const metadata = overrides?.metadata ?? null;
+    const setup = { session, metadata, ...(ids === undefined ? {} : { ids }) };
+    if (this.#state !== 'open') return this.#responses.refuse(setup).handle;
+    this.#idleAt = null;
     this.#counters.responses++;
-    this.#tell({ type: 'response_created', response: response.view({ status: 'in_progress' }), session: this.#session });
-    const item = response.item('in_progress');
-    this.#tell({ type: 'response_item_added', responseId: response.id, item });
-    this.#tell({ type: 'item_added', item, previousItemId: this.#items.insert(item) });
-    this.#host.run(
-      () => run(response.handle),
-      () => {
-        if (this.#response !== response) return;
-        this.#downlink.finish();
-        response.complete = true;
-      },
-    );
-    return response;
+    return this.#responses.start(run, setup).handle;
   }
 
-  #completeResponse(response: Response): void {
-    this.#response = null;
-    this.#finishResponse(response, { status: 'completed' });
-    if (response.audible) this.#tell({ type: 'output_stopped', responseId: response.id });
-  }
-
-  /** False when nothing was going on. */
-  #cancelResponse(reason: Interruption['reason']): boolean {
-    const heardMs = this.#heardMs;
-    const response = this.#stopSpeaking(reason);
-    if (response === null) return false;
+  /** Cuts short what the agent says; false when it says nothing. */
+  #interrupt(reason: Interruption['reason']): boolean {
+    const interruption = this.#responses.cancel(reason);
+    if (interruption === null) return false;
     this.#counters.interruptions++;
-    if (response.audible) this.#tell({ type: 'output_cleared', responseId: response.id });
-    this.#finishResponse(response, { status: 'cancelled', reason });
-    if (heardMs > 0) this.#tell({ type: 'item_truncated', itemId: response.itemId, audioEndMs: heardMs });
     const session = this.#host.session;
-    this.#host.run(() => session?.interrupted?.({ responseId: response.id, heardMs, reason }));
+    this.#host.run(() => session?.interrupted?.(interruption));
     return true;
   }
 
-  /** Silence from here on: drops what has not left, and tells the agent to stop. Gives the response that was going on. */
-  #stopSpeaking(reason: string): Response | null {
-    this.#downlink.clear();
-    const response = this.#response;
-    this.#response = null;
-    if (response !== null) this.#host.run(() => response.abort(reason));
-    return response;
-  }
-
-  #finishResponse(response: Response, outcome: Parameters<Response['view']>[0]): void {
-    const view = response.view(outcome);
-    const item = view.output[0];
-    this.#items.update(item);
-    this.#tell({ type: 'response_item_done', responseId: response.id, item });
-    this.#tell({ type: 'item_done', item, previousItemId: this.#items.previousOf(item.id) });
-    this.#tell({ type: 'response_done', response: view, session: this.#session });
-  }
-
-  #clearOutput(): number {
-    const heardMs = this.#heardMs;
-    this.#downlink.clear();
-    const response = this.#response;
-    if (response?.audible === true && this.#state === 'open') {
-      response.audible = false;
-      this.#tell({ type: 'output_cleared', responseId: response.id });
+  #responseFinished(heard: boolean): void {
+    if (this.#agent.bridge === true) return;
+    const detection = this.#turnDetection;
+    if (heard && detection?.type === 'server_vad' && detection.idle_timeout_ms !== null && this.#uplink?.speaking !== true) {
+      this.#idleAt = this.#now + detection.idle_timeout_ms;
     }
-    return heardMs;
-  }
-
-  get #heardMs(): number {
-    return this.#response === null ? 0 : this.#downlink.sentMs - this.#response.sentBefore;
+    this.#answerWanted();
   }
 
   // --- the client's events -------------------------------------------------------------------------------------
-
-  #obey({ command, event, eventId }: ClientMessage): void {
-    const refused = this.#execute(command);
-    if (refused === null) this.#host.event(event);
-    else this.#reject({ type: 'fault', kind: 'invalid_request_error', eventId, ...refused });
-  }
 
   #execute(command: Command): Refusal | null {
     switch (command.type) {
       case 'update_session':
         return this.#updateSession(command.patch);
+      case 'append_input':
+        return this.#appendInput(command.samples);
       case 'commit_input':
         return this.#commitInput();
       case 'clear_input':
@@ -405,31 +420,22 @@ export class Conversation {
         this.#tell({ type: 'input_cleared' });
         return null;
       case 'clear_output':
-        this.#cancelResponse('client_cancelled');
+        this.#interrupt('client_cancelled');
         return null;
       case 'create_response':
-        return this.#createResponse();
+        return this.#createResponse(command.overrides);
       case 'cancel_response':
-        if (command.responseId !== null && command.responseId !== this.#response?.id) {
+        if (command.responseId !== null && command.responseId !== this.#responses.current?.id) {
           return refusal('response_cancel_not_active', 'That response is not going on.', 'response_id');
         }
-        return this.#cancelResponse('client_cancelled')
+        return this.#interrupt('client_cancelled')
           ? null
           : refusal('response_cancel_not_active', 'No response is going on.', null);
-      case 'create_item':
-        return this.#createItem(command.item, command.after);
-      case 'retrieve_item': {
-        const item = this.#items.get(command.itemId);
-        if (item === undefined) return refusal('item_not_found', 'There is no such item.', 'item_id');
-        this.#tell({ type: 'item_retrieved', item });
-        return null;
-      }
-      case 'delete_item':
-        if (!this.#items.delete(command.itemId)) {
-          return refusal('item_not_found', 'There is no such item.', 'item_id');
-        }
-        this.#tell({ type: 'item_deleted', itemId: command.itemId });
-        return null;
+      default:
+        return executeItemCommand(command, this.#items, {
+          tell: (notice) => this.#tell(notice),
+          nextId: (prefix) => this.#nextId(prefix),
+        });
     }
   }
 
@@ -444,6 +450,18 @@ export class Conversation {
     return null;
   }
 
+  #appendInput(samples: Int16Array): Refusal | null {
+    const { format } = this.#agent;
+    if (this.#uplink === null || format.codec !== 'pcm16') {
+      const message = `The agent "${this.#agent.name}" takes the audio of the call only, or is not there yet.`;
+      return refusal('input_audio_not_supported', message, 'type');
+    }
+    this.#resampler ??= new Resampler(EVENT_AUDIO_RATE, format.rate);
+    const same = format.rate === EVENT_AUDIO_RATE;
+    this.#uplink.append(same ? samples : this.#resampler.process(samples), this.#now);
+    return null;
+  }
+
   #commitInput(): Refusal | null {
     const endMs = this.#uplink?.positionMs ?? 0;
     if (endMs - this.#uncommittedMs < MIN_COMMIT_MS) {
@@ -451,48 +469,50 @@ export class Conversation {
     }
     this.#uplink?.endTurn();
     const itemId = this.#turnItemId ?? this.#nextId('item');
-    this.#commitTurn(itemId, { startMs: this.#uncommittedMs, endMs, lastSpeechMs: endMs });
+    this.#commitTurn({ startMs: this.#uncommittedMs, endMs, lastSpeechMs: endMs, itemId });
     return null;
   }
 
-  #createResponse(): Refusal | null {
-    if (this.#response !== null) {
+  #createResponse(overrides: ResponseOverrides): Refusal | null {
+    const { current } = this.#responses;
+    // To the agent a response is over before it has been heard, and a client may not know the difference.
+    if (current !== null && (!current.complete || this.#responseWanted !== null)) {
       return refusal('conversation_already_has_active_response', 'A response is already going on.', null);
     }
     const session = this.#host.session;
-    if (session === null) this.#responseWanted = true;
-    else if (session.answer === undefined) {
+    if (session !== null && session.answer === undefined) {
       return refusal('response_not_supported', `The agent "${this.#agent.name}" gives no answers.`, null);
-    } else this.#answer(this.#unansweredTurn);
+    }
+    this.#responseWanted = overrides;
+    if (session !== null && current === null) this.#answerWanted();
     return null;
   }
 
-  #createItem(draft: ItemDraft, after: string | null | undefined): Refusal | null {
-    const id = typeof draft['id'] === 'string' ? draft['id'] : this.#nextId('item');
-    if (this.#items.get(id) !== undefined) {
-      return refusal('item_already_exists', 'There is an item with that id.', 'item.id');
-    }
-    if (typeof after === 'string' && this.#items.get(after) === undefined) {
-      return refusal('item_not_found', 'There is no such item.', 'previous_item_id');
-    }
-    this.#addItem({ status: 'completed', ...draft, id, object: 'realtime.item' }, after);
-    return null;
+  #addItem(item: Parameters<typeof addItem>[0]): void {
+    addItem(item, this.#items, (notice) => this.#tell(notice));
   }
 
-  #addItem(item: Item, after?: string | null): void {
-    const previousItemId = this.#items.insert(item, after);
-    this.#tell({ type: 'item_added', item, previousItemId });
-    this.#tell({ type: 'item_done', item, previousItemId });
+  // --- what the client is told ---------------------------------------------------------------------------------
+
+  #created(): string {
+    return this.#dialect.write({ type: 'session_created', session: this.#session })[0];
   }
 
-  #reject(fault: Fault): void {
+  #reject(fault: Fault, reply?: EventReceiver): void {
     this.#counters.eventsRejected++;
-    this.#tell({ type: 'error', fault });
+    if (reply === undefined) this.#tell({ type: 'error', fault });
+    else for (const json of this.#dialect.write({ type: 'error', fault })) reply(json);
+  }
+
+  #tellError(code: FaultCode, kind: Fault['kind'], message: string): void {
+    this.#tell({ type: 'error', fault: { type: 'fault', kind, code, message, param: null, eventId: null } });
   }
 
   #tell(notice: Notice): void {
     if (this.#state === 'closed') return;
+    if (this.#agent.bridge === true && !TOLD_OF_BRIDGES.has(notice.type)) return;
     for (const json of this.#dialect.write(notice)) {
+      for (const receive of this.#observers) receive(json);
       if (this.#unsent === null) this.#sendEvent(json);
       else if (this.#unsent.length < MAX_UNSENT) this.#unsent.push(json);
       else this.#counters.eventsDropped++;
@@ -510,17 +530,11 @@ export class Conversation {
   }
 }
 
-interface Refusal {
-  readonly code: FaultCode;
-  readonly message: string;
-  readonly param: string | null;
-}
-
-function refusal(code: FaultCode, message: string, param: string | null): Refusal {
-  return { code, message, param };
-}
-
 /** A message on the data channel carries 256 KiB; the session is told in one. */
 const MAX_SESSION = 200_000;
 const MIN_COMMIT_MS = 100;
 const MAX_UNSENT = 256;
+/** Hz, of audio that comes in events. */
+const EVENT_AUDIO_RATE = 24_000;
+/** Everything else the server behind the bridge tells itself. */
+const TOLD_OF_BRIDGES: ReadonlySet<Notice['type']> = new Set(['output_started', 'output_stopped', 'output_cleared', 'agent_event', 'error']);

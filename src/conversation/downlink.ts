@@ -41,8 +41,8 @@ export class Downlink {
     return this.#playout.drained(now);
   }
 
-  /** Queues a copy of an agent's audio. @throws {TypeError} for a wrong format, {RangeError} when too much waits. */
-  play(audio: Int16Array | Uint8Array): void {
+  /** Queues a copy of an agent's audio and gives its length in milliseconds. @throws {TypeError} for a wrong format, {RangeError} when too much waits. */
+  play(audio: Int16Array | Uint8Array): number {
     if (this.#playout.queuedMs > MAX_QUEUED_MS) {
       throw new RangeError('more than ten minutes of audio wait to be played');
     }
@@ -50,10 +50,11 @@ export class Downlink {
       const duration = audio instanceof Uint8Array ? opusPacketDuration(audio) : 0;
       if (duration === 0) throw new TypeError('an opus agent plays one Opus packet, a Uint8Array, at a time');
       this.#playout.push(audio.slice(), duration);
-    } else {
-      if (!(audio instanceof Int16Array)) throw new TypeError('a pcm16 agent plays samples in an Int16Array');
-      this.#frame(audio, (this.#format.rate * FRAME_MS) / 1000);
+      return (duration * 1000) / OPUS_CLOCK_RATE;
     }
+    if (!(audio instanceof Int16Array)) throw new TypeError('a pcm16 agent plays samples in an Int16Array');
+    this.#frame(audio, (this.#format.rate * FRAME_MS) / 1000);
+    return (audio.length * 1000) / this.#format.rate;
   }
 
   /** Nothing follows for now: the last frame is filled up with silence. */

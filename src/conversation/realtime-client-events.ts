@@ -1,37 +1,20 @@
 /** Reading what a client of the Realtime protocol sends: JSON, then the type, then the fields of that type. */
 import { z } from 'zod';
 import type { AgentEvent } from '../agents/agent.ts';
-import type { ClientMessage, Command, Fault, FaultCode } from './dialect.ts';
-import { parseSessionConfig, SessionConfigError } from './session-config.ts';
+import type { ClientEnvelope, ClientMessage, Command, Fault, FaultCode } from './dialect.ts';
+import { parseSessionConfig, responseConfigSchema, SessionConfigError } from './session-config.ts';
 
 /** Checks one client event. Never throws: what is wrong with the text comes back as a fault that names the field. */
 export function readClientEvent(text: string): ClientMessage | Fault {
-  if (deeperThan(text, MAX_DEPTH)) {
-    return fault('invalid_json', `The message nests deeper than ${MAX_DEPTH} levels.`, null, null);
-  }
-  let event: unknown;
-  try {
-    event = JSON.parse(text);
-  } catch {
-    return fault('invalid_json', 'The message is not valid JSON.', null, null);
-  }
-  const envelope = envelopeSchema.safeParse(event);
-  if (!envelope.success) {
-    const issue = envelope.error.issues[0];
-    const param = issue.path.join('.') || null;
-    return fault('invalid_event', `Not an event: ${param === null ? '' : `${param}: `}${issue.message}`, param, null);
-  }
-  const { type } = envelope.data;
-  const eventId = envelope.data.event_id ?? null;
-  const reader = Object.hasOwn(READERS, type) ? READERS[type as ClientEventType] : undefined;
+  const envelope = readClientEnvelope(text);
+  if (envelope.type === 'fault') return envelope;
+  const { event, eventId } = envelope;
+  const reader = Object.hasOwn(READERS, event.type) ? READERS[event.type as ClientEventType] : undefined;
   if (reader === undefined) {
-    return UNSUPPORTED.has(type)
-      ? fault('unsupported_event', `"${type}" is not supported on a call: audio goes over RTP.`, 'type', eventId)
-      : fault('unknown_event', `There is no client event "${type.slice(0, 100)}".`, 'type', eventId);
+    return fault('unknown_event', `There is no client event "${event.type.slice(0, 100)}".`, 'type', eventId);
   }
   try {
-    const command = reader(event);
-    return { type: 'message', command, event: event as AgentEvent, eventId };
+    return { type: 'message', command: reader(event), event, eventId };
   } catch (error) {
     if (error instanceof SessionConfigError) {
       const param = error.param === 'session' ? 'session' : `session.${error.param}`;
@@ -44,24 +27,58 @@ export function readClientEvent(text: string): ClientMessage | Fault {
   }
 }
 
-const MAX_DEPTH = 64;
+/** Checks that a message is an event, whatever its type says about the rest. Never throws. */
+export function readClientEnvelope(text: string): ClientEnvelope | Fault {
+  if (deeperThan(text, MAX_DEPTH)) {
+    return fault('invalid_json', `The message nests deeper than ${MAX_DEPTH} levels.`, null, null);
+  }
+  let event: unknown;
+  try {
+    event = JSON.parse(text);
+  } catch {
+    return fault('invalid_json', 'The message is not valid JSON.', null, null);
+  }
+  const envelope = envelopeSchema.safeParse(event);
+  if (envelope.success) {
+    return { type: 'message', event: event as AgentEvent, eventId: envelope.data.event_id ?? null };
+  }
+  const issue = envelope.error.issues[0];
+  const param = issue.path.join('.') || null;
+  return fault('invalid_event', `Not an event: ${param === null ? '' : `${param}: `}${issue.message}`, param, null);
+}
 
-/** Event types of the protocol that make no sense here, or not yet. */
-const UNSUPPORTED: ReadonlySet<string> = new Set(['input_audio_buffer.append', 'conversation.item.truncate']);
+/** Every event that a client may send. */
+export function clientEventTypes(): string[] {
+  return Object.keys(READERS);
+}
+
+const MAX_DEPTH = 64;
 
 const envelopeSchema = z.looseObject({ type: z.string(), event_id: z.string().max(512).exactOptional() });
 
 const cancelSchema = z.looseObject({ response_id: z.string().exactOptional() });
-const createResponseSchema = z.looseObject({ response: z.looseObject({}).exactOptional() });
+const createResponseSchema = z.looseObject({ response: responseConfigSchema.exactOptional() });
+const appendSchema = z.looseObject({ audio: z.base64() });
+const truncateSchema = z.looseObject({
+  item_id: z.string(),
+  content_index: z.literal(0),
+  audio_end_ms: z.number().int().min(0),
+});
 const itemIdSchema = z.looseObject({ item_id: z.string() });
+const itemId = z.string().min(1).max(64).exactOptional();
+const CONTENT_TYPES = ['input_text', 'input_audio', 'input_image', 'output_text', 'output_audio'] as const;
 const createItemSchema = z.looseObject({
   previous_item_id: z.string().nullable().exactOptional(),
-  item: z.looseObject({
-    type: z.enum(['message', 'function_call', 'function_call_output']),
-    id: z.string().min(1).max(64).exactOptional(),
-    role: z.enum(['user', 'assistant', 'system']).exactOptional(),
-    content: z.array(z.looseObject({ type: z.string() })).exactOptional(),
-  }),
+  item: z.discriminatedUnion('type', [
+    z.looseObject({
+      type: z.literal('message'),
+      id: itemId,
+      role: z.enum(['user', 'assistant', 'system']),
+      content: z.array(z.looseObject({ type: z.enum(CONTENT_TYPES), text: z.string().exactOptional() })),
+    }),
+    z.looseObject({ type: z.literal('function_call'), id: itemId, name: z.string(), arguments: z.string(), call_id: z.string().exactOptional() }),
+    z.looseObject({ type: z.literal('function_call_output'), id: itemId, call_id: z.string(), output: z.string() }),
+  ]),
 });
 
 type ClientEventType = keyof typeof READERS;
@@ -71,12 +88,17 @@ const READERS = {
     type: 'update_session',
     patch: parseSessionConfig((event as { session?: unknown }).session),
   }),
+  'input_audio_buffer.append': (event: unknown): Command => {
+    const bytes = Buffer.from(appendSchema.parse(event).audio, 'base64');
+    // A copy: an Int16Array needs an even offset, and small buffers lie anywhere in a pool.
+    return { type: 'append_input', samples: new Int16Array(Uint8Array.from(bytes).buffer, 0, bytes.length >> 1) };
+  },
   'input_audio_buffer.commit': (): Command => ({ type: 'commit_input' }),
   'input_audio_buffer.clear': (): Command => ({ type: 'clear_input' }),
   'output_audio_buffer.clear': (): Command => ({ type: 'clear_output' }),
   'response.create': (event: unknown): Command => {
-    createResponseSchema.parse(event);
-    return { type: 'create_response' };
+    const { metadata = null, ...session } = createResponseSchema.parse(event).response ?? {};
+    return { type: 'create_response', overrides: { session: { type: 'realtime', ...session }, metadata } };
   },
   'response.cancel': (event: unknown): Command => ({
     type: 'cancel_response',
@@ -90,6 +112,10 @@ const READERS = {
     type: 'retrieve_item',
     itemId: itemIdSchema.parse(event).item_id,
   }),
+  'conversation.item.truncate': (event: unknown): Command => {
+    const { item_id: id, audio_end_ms: audioEndMs } = truncateSchema.parse(event);
+    return { type: 'truncate_item', itemId: id, audioEndMs };
+  },
   'conversation.item.delete': (event: unknown): Command => ({
     type: 'delete_item',
     itemId: itemIdSchema.parse(event).item_id,

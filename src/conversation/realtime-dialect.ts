@@ -8,18 +8,21 @@
  *     │ ◄──────────────── session.updated   │
  *     │        (caller speaks)              │
  *     │ ◄── input_audio_buffer.speech_started, .speech_stopped, .committed, conversation.item.added, .done
- *     │ ◄── response.created, response.output_item.added, conversation.item.added
+ *     │ ◄── response.created
+ *     │ ◄── response.output_item.added, conversation.item.added, response.content_part.added
+ *     │ ◄── response.output_audio_transcript.delta …
  *     │ ◄── output_audio_buffer.started     │   (audio)
- *     │ ◄── response.output_audio.done, response.output_item.done, conversation.item.done, response.done
+ *     │ ◄── response.output_audio.done, .output_audio_transcript.done, .content_part.done, .output_item.done
+ *     │ ◄── conversation.item.done, response.done
  *     │ ◄── output_audio_buffer.stopped     │
  *
  * Deviation: `response.done` comes when the answer has been played, not when it has been made, so that its status tells
  * what the caller heard.
  */
 import type { AgentEvent } from '../agents/agent.ts';
-import type { ClientMessage, Dialect, Fault, Notice, ResponseView } from './dialect.ts';
-import { readClientEvent } from './realtime-client-events.ts';
-import type { Session } from './session-config.ts';
+import type { ClientEnvelope, ClientMessage, Dialect, Fault, Modality, Notice, OutputPlace, ResponseView } from './dialect.ts';
+import { readClientEnvelope, readClientEvent } from './realtime-client-events.ts';
+import type { ContentPart, ContentPlace, ResponseObject, ResponseStatusDetails, ServerEventFields, ServerEventType } from './realtime-server-events.ts';
 
 export class RealtimeDialect implements Dialect {
   readonly #conversationId: string;
@@ -35,6 +38,10 @@ export class RealtimeDialect implements Dialect {
     return readClientEvent(text);
   }
 
+  readEnvelope(text: string): ClientEnvelope | Fault {
+    return readClientEnvelope(text);
+  }
+
   write(notice: Notice): string[] {
     switch (notice.type) {
       case 'session_created':
@@ -42,74 +49,53 @@ export class RealtimeDialect implements Dialect {
       case 'session_updated':
         return [this.#event('session.updated', { session: notice.session })];
       case 'speech_started':
-        return [
-          this.#event('input_audio_buffer.speech_started', {
-            audio_start_ms: Math.round(notice.startMs),
-            item_id: notice.itemId,
-          }),
-        ];
       case 'speech_stopped':
-        return [
-          this.#event('input_audio_buffer.speech_stopped', {
-            audio_end_ms: Math.round(notice.endMs),
-            item_id: notice.itemId,
-          }),
-        ];
       case 'input_committed':
-        return [
-          this.#event('input_audio_buffer.committed', {
-            previous_item_id: notice.previousItemId,
-            item_id: notice.itemId,
-          }),
-        ];
       case 'input_cleared':
-        return [this.#event('input_audio_buffer.cleared', {})];
+      case 'input_timeout':
+      case 'input_transcribed':
+        return [this.#input(notice)];
       case 'item_added':
-      case 'item_done':
-        return [
-          this.#event(notice.type === 'item_added' ? 'conversation.item.added' : 'conversation.item.done', {
-            previous_item_id: notice.previousItemId,
-            item: notice.item,
-          }),
-        ];
+      case 'item_done': {
+        const { item, previousItemId } = notice;
+        const type = notice.type === 'item_added' ? 'conversation.item.added' : 'conversation.item.done';
+        return [this.#event(type, { previous_item_id: previousItemId, item })];
+      }
       case 'item_retrieved':
         return [this.#event('conversation.item.retrieved', { item: notice.item })];
       case 'item_deleted':
         return [this.#event('conversation.item.deleted', { item_id: notice.itemId })];
-      case 'item_truncated':
-        return [
-          this.#event('conversation.item.truncated', {
-            item_id: notice.itemId,
-            content_index: 0,
-            audio_end_ms: Math.round(notice.audioEndMs),
-          }),
-        ];
+      case 'item_truncated': {
+        const { itemId, audioEndMs } = notice;
+        const fields = { item_id: itemId, content_index: 0, audio_end_ms: Math.round(audioEndMs) };
+        return [this.#event('conversation.item.truncated', fields)];
+      }
       case 'response_created':
-        return [this.#event('response.created', { response: this.#response(notice.response, notice.session) })];
-      case 'response_item_added':
-        return [
-          this.#event('response.output_item.added', {
-            response_id: notice.responseId,
-            output_index: 0,
-            item: notice.item,
-          }),
-        ];
-      case 'response_item_done':
-        return [
-          this.#event('response.output_audio.done', {
-            response_id: notice.responseId,
-            item_id: notice.item.id,
-            output_index: 0,
-            content_index: 0,
-          }),
-          this.#event('response.output_item.done', {
-            response_id: notice.responseId,
-            output_index: 0,
-            item: notice.item,
-          }),
-        ];
+        return [this.#event('response.created', { response: this.#response(notice.response) })];
       case 'response_done':
-        return [this.#event('response.done', { response: this.#response(notice.response, notice.session) })];
+        return [this.#event('response.done', { response: this.#response(notice.response) })];
+      case 'response_item_added':
+      case 'response_item_done': {
+        const { place, item } = notice;
+        const type = notice.type === 'response_item_added' ? 'response.output_item.added' : 'response.output_item.done';
+        return [this.#event(type, { response_id: place.responseId, output_index: place.outputIndex, item })];
+      }
+      case 'content_added':
+        return [this.#event('response.content_part.added', { ...contentPlace(notice.place), part: contentPart(notice.modality, '') })];
+      case 'content_words': {
+        const type = notice.modality === 'audio' ? 'response.output_audio_transcript.delta' : 'response.output_text.delta';
+        return [this.#event(type, { ...contentPlace(notice.place), delta: notice.words })];
+      }
+      case 'content_done':
+        return this.#contentDone(notice);
+      case 'function_called': {
+        const { place, call } = notice;
+        const at = { response_id: place.responseId, item_id: place.itemId, output_index: place.outputIndex, call_id: call.callId };
+        return [
+          this.#event('response.function_call_arguments.delta', { ...at, delta: call.arguments }),
+          this.#event('response.function_call_arguments.done', { ...at, name: call.name, arguments: call.arguments }),
+        ];
+      }
       case 'output_started':
         return [this.#event('output_audio_buffer.started', { response_id: notice.responseId })];
       case 'output_stopped':
@@ -118,22 +104,61 @@ export class RealtimeDialect implements Dialect {
         return [this.#event('output_audio_buffer.cleared', { response_id: notice.responseId })];
       case 'agent_event':
         return [this.#agentEvent(notice.event)];
-      case 'error':
-        return [
-          this.#event('error', {
-            error: {
-              type: notice.fault.kind,
-              code: notice.fault.code,
-              message: notice.fault.message,
-              param: notice.fault.param,
-              event_id: notice.fault.eventId,
-            },
-          }),
-        ];
+      case 'error': {
+        const { kind, code, message, param, eventId } = notice.fault;
+        return [this.#event('error', { error: { type: kind, code, message, param, event_id: eventId } })];
+      }
     }
   }
 
-  #event(type: string, fields: object): string {
+  #input(notice: Extract<Notice, { type: 'speech_started' | 'speech_stopped' | 'input_committed' | 'input_cleared' | 'input_timeout' | 'input_transcribed' }>): string {
+    switch (notice.type) {
+      case 'speech_started':
+        return this.#event('input_audio_buffer.speech_started', {
+          audio_start_ms: Math.round(notice.startMs),
+          item_id: notice.itemId,
+        });
+      case 'speech_stopped':
+        return this.#event('input_audio_buffer.speech_stopped', {
+          audio_end_ms: Math.round(notice.endMs),
+          item_id: notice.itemId,
+        });
+      case 'input_committed':
+        return this.#event('input_audio_buffer.committed', {
+          previous_item_id: notice.previousItemId,
+          item_id: notice.itemId,
+        });
+      case 'input_cleared':
+        return this.#event('input_audio_buffer.cleared', {});
+      case 'input_timeout':
+        return this.#event('input_audio_buffer.timeout_triggered', {
+          audio_start_ms: Math.round(notice.startMs),
+          audio_end_ms: Math.round(notice.endMs),
+          item_id: notice.itemId,
+        });
+      case 'input_transcribed':
+        return this.#event('conversation.item.input_audio_transcription.completed', {
+          item_id: notice.itemId,
+          content_index: 0,
+          transcript: notice.transcript,
+          usage: { type: 'duration', seconds: notice.seconds },
+        });
+    }
+  }
+
+  #contentDone({ place, modality, text }: Extract<Notice, { type: 'content_done' }>): string[] {
+    const at = contentPlace(place);
+    const events =
+      modality === 'text'
+        ? [this.#event('response.output_text.done', { ...at, text: text ?? '' })]
+        : [
+            this.#event('response.output_audio.done', at),
+            ...(text === null ? [] : [this.#event('response.output_audio_transcript.done', { ...at, transcript: text })]),
+          ];
+    return [...events, this.#event('response.content_part.done', { ...at, part: contentPart(modality, text) })];
+  }
+
+  #event<T extends ServerEventType>(type: T, fields: ServerEventFields<T>): string {
     return JSON.stringify({ type, event_id: this.#nextId('event'), ...fields });
   }
 
@@ -141,24 +166,32 @@ export class RealtimeDialect implements Dialect {
     return JSON.stringify({ event_id: this.#nextId('event'), ...event });
   }
 
-  #response(response: ResponseView, session: Session): object {
-    const { outcome } = response;
+  #response({ id, outcome, output, session, metadata }: ResponseView): ResponseObject {
     return {
       object: 'realtime.response',
-      id: response.id,
+      id,
       conversation_id: this.#conversationId,
       status: outcome.status,
       status_details: statusDetails(outcome),
-      output: response.output,
+      output,
       output_modalities: session.output_modalities,
       audio: { output: { format: session.audio.output['format'], voice: session.audio.output.voice } },
-      metadata: null,
+      metadata,
       usage: null,
     };
   }
 }
 
-function statusDetails(outcome: ResponseView['outcome']): object | null {
+function contentPlace({ responseId, itemId, outputIndex }: OutputPlace): ContentPlace {
+  return { response_id: responseId, item_id: itemId, output_index: outputIndex, content_index: 0 };
+}
+
+function contentPart(modality: Modality, text: string | null): ContentPart {
+  if (modality === 'text') return { type: 'text', text: text ?? '' };
+  return { type: 'audio', ...(text === null ? {} : { transcript: text }) };
+}
+
+function statusDetails(outcome: ResponseView['outcome']): ResponseStatusDetails | null {
   if (outcome.status === 'cancelled') return { type: 'cancelled', reason: outcome.reason };
   if (outcome.status !== 'failed') return null;
   return { type: 'failed', error: { type: 'server_error', code: 'agent_error', message: outcome.message } };

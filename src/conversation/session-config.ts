@@ -49,6 +49,8 @@ export interface ServerVad {
   readonly threshold: number;
   readonly prefix_padding_ms: number;
   readonly silence_duration_ms: number;
+  /** How long nobody speaks after an answer before the agent is asked to speak again; null for ever. */
+  readonly idle_timeout_ms: number | null;
   readonly create_response: boolean;
   readonly interrupt_response: boolean;
   readonly [field: string]: unknown;
@@ -171,6 +173,7 @@ const turnDetectionSchema = z.discriminatedUnion('type', [
     threshold: z.number().min(0).max(1).exactOptional(),
     prefix_padding_ms: milliseconds.exactOptional(),
     silence_duration_ms: milliseconds.exactOptional(),
+    idle_timeout_ms: z.number().int().min(5_000).max(30_000).nullable().exactOptional(),
     create_response: z.boolean().exactOptional(),
     interrupt_response: z.boolean().exactOptional(),
   }),
@@ -182,18 +185,50 @@ const turnDetectionSchema = z.discriminatedUnion('type', [
   }),
 ]);
 
+const toolSchema = z.union([
+  z.looseObject({ type: z.literal('function'), name: z.string(), parameters: z.looseObject({}).exactOptional() }),
+  z.looseObject({ type: z.string().refine((type) => type !== 'function', 'a function needs a name, and parameters that are an object') }),
+]);
+
+/** What a session and a single response have in common. */
+const speakingFields = {
+  instructions: z.string().exactOptional(),
+  output_modalities: z.array(z.enum(['text', 'audio'])).min(1).exactOptional(),
+  tools: z.array(toolSchema).exactOptional(),
+  tool_choice: z.union([z.enum(['auto', 'none', 'required']), z.looseObject({ type: z.string() })]).exactOptional(),
+  max_output_tokens: z.union([z.number().int().min(1), z.literal('inf')]).exactOptional(),
+};
+
+const outputSchema = z.looseObject({
+  voice: z.union([z.string(), z.looseObject({ id: z.string() })]).exactOptional(),
+  speed: z.number().min(0.25).max(1.5).exactOptional(),
+});
+
 export const sessionConfigSchema = z.looseObject({
   type: z.literal('realtime').default('realtime'),
   model: z.string().exactOptional(),
-  instructions: z.string().exactOptional(),
-  output_modalities: z.array(z.enum(['text', 'audio'])).exactOptional(),
-  tools: z.array(z.looseObject({ type: z.string() })).exactOptional(),
+  ...speakingFields,
   audio: z
     .looseObject({
-      input: z.looseObject({ turn_detection: turnDetectionSchema.nullable().exactOptional() }).exactOptional(),
-      output: z.looseObject({}).exactOptional(),
+      input: z
+        .looseObject({
+          turn_detection: turnDetectionSchema.nullable().exactOptional(),
+          transcription: z.looseObject({}).nullable().exactOptional(),
+          noise_reduction: z.looseObject({}).nullable().exactOptional(),
+        })
+        .exactOptional(),
+      output: outputSchema.exactOptional(),
     })
     .exactOptional(),
+});
+
+/** What `response.create` may change for one response. */
+export const responseConfigSchema = z.looseObject({
+  ...speakingFields,
+  audio: z.looseObject({ output: outputSchema.exactOptional() }).exactOptional(),
+  metadata: z.record(z.string().max(64), z.string().max(512)).nullable().exactOptional(),
+  conversation: z.literal('auto', 'only "auto" is served: there are no responses outside of the conversation').exactOptional(),
+  input: z.undefined('not served: a response takes the whole conversation').optional(),
 });
 
 function withDefaults(detection: z.infer<typeof turnDetectionSchema> | null): TurnDetection | null {

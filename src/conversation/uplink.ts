@@ -98,6 +98,13 @@ export class Uplink {
     this.#drain(now);
   }
 
+  /** Audio that came as samples at the uplink's rate instead of packets. */
+  append(samples: Int16Array, now: number): void {
+    const frame = (this.#rate * FRAME_MS) / 1000;
+    for (let at = 0; at < samples.length; at += frame) this.#feed(samples.slice(at, at + frame));
+    this.#fedUntil = now;
+  }
+
   tick(now: number): void {
     this.#drain(now);
     // A caller who falls silent may send nothing at all (DTX, a muted track): the turn must end all the same.

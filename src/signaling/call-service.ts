@@ -18,6 +18,26 @@ export interface CallService {
    * @throws {CallError} 404 for an unknown call, 412 when no tag matches, 400 for a malformed fragment.
    */
   restartIce(callId: string, fragment: string, ifMatch: '*' | readonly string[]): Promise<IceUpdate>;
+  /**
+   * Follows a call's events from outside, `session.created` first; any number may at a time.
+   * @throws {CallError} 404 for an unknown call.
+   */
+  observe(callId: string, observer: CallObserver): Promise<CallObservation>;
+}
+
+/** Somebody besides the client who sees what the client is told. */
+export interface CallObserver {
+  /** One event, as JSON. */
+  event(json: string): void;
+  /** The call is over; nothing follows. */
+  ended(reason: string): void;
+}
+
+export interface CallObservation {
+  /** One event for the call, as if the client had sent it. What is wrong with it the observer alone is told. */
+  send(json: string): void;
+  /** Sees nothing more. The call goes on. Idempotent. */
+  stop(): void;
 }
 
 export interface CallRequest {

@@ -10,6 +10,7 @@ import type { ClientSecrets } from './client-secret.ts';
 import { requireApiKey, requireUnexpired, type Authenticator, type Credential } from './credentials.ts';
 import { formatEntityTag, parseIfMatch } from './entity-tag.ts';
 import { BETA_CALLS, CALL, CALLS, CLIENT_SECRETS, HANGUP, openToAnyOrigin, refuseOtherMethods, SDP, SDP_FRAGMENT } from './realtime-routes.ts';
+import { sideband } from './sideband.ts';
 import { validate, validateSession } from './session-body.ts';
 
 export interface RealtimeApiOptions {
@@ -52,6 +53,7 @@ const clientSecretRequestSchema = z.looseObject({
  *   POST   /v1/realtime/calls             offer, or sdp + session   → 201 answer, Location, ETag
  *   PATCH  /v1/realtime/calls/:id         SDP fragment, If-Match    → 204, or 200 fragment, ETag after a restart
  *   DELETE /v1/realtime/calls/:id, POST …/hangup                    → 200
+ *   GET    /v1/realtime?call_id=:id       Upgrade: websocket        → the call's events, see sideband.ts
  */
 export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOptions): Promise<void> {
   const { calls, authenticator, clientSecrets, ingressHeaders, ready } = options;
@@ -110,7 +112,8 @@ export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOpti
     return reply.code(200).type(SDP_FRAGMENT).header('ETag', formatEntityTag(etag)).send(fragment);
   });
 
-  refuseOtherMethods(app);
+  await sideband(app, BETA_CALLS, calls, authenticator);
+  refuseOtherMethods(app, { sideband: true });
 }
 
 /** Only the media types that a route of the API names have a parser, so others end in 415 before they are read. */

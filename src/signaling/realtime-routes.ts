@@ -42,9 +42,13 @@ export async function openToAnyOrigin(app: FastifyInstance, extra: { allowed?: s
   });
 }
 
-/** Answers 405 with Allow to the methods that a route of the API does not have. */
-export function refuseOtherMethods(app: FastifyInstance): void {
-  for (const [url, allowed] of Object.entries(METHODS)) {
+/**
+ * Answers 405 with Allow to the methods that a route of the API does not have. `sideband`: whether the older address
+ * takes the upgrade of a WebSocket as well.
+ */
+export function refuseOtherMethods(app: FastifyInstance, { sideband = false } = {}): void {
+  const methods = sideband ? { ...METHODS, [BETA_CALLS]: ['GET', 'HEAD', 'POST'] } : METHODS;
+  for (const [url, allowed] of Object.entries(methods)) {
     app.route({
       method: (['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const).filter((method) => !allowed.includes(method)),
       url,

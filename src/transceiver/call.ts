@@ -3,6 +3,7 @@ import { Conversation } from '../conversation/conversation.ts';
 import type { ConversationPort } from '../conversation/conversation-port.ts';
 import type { SessionConfig } from '../conversation/session-config.ts';
 import type { Logger } from '../observe/log.ts';
+import type { CallObservation, CallObserver } from '../signaling/call-service.ts';
 import type { Answerer, Session, SessionOutput } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
 
@@ -27,9 +28,11 @@ export interface CallOptions {
   readonly host: CallHost;
   readonly log: Logger;
   readonly now: number;
+  /** The longest that the call may last, ms. */
+  readonly maxDurationMs: number;
 }
 
-/** Label of the data channel that carries the protocol's events. */
+/** Label of the data channel that carries the protocol's events. A client's first channel does under any label. */
 const EVENTS_LABEL = 'oai-events';
 /** How long a call goes on that its agent has ended, ms: time for its last events, one retransmission included. */
 const LINGER_MS = 250;
@@ -48,6 +51,9 @@ export class Call implements ConversationPort {
   readonly #host: CallHost;
   readonly #conversation: Conversation;
   readonly #startedAt: number;
+  readonly #expiresAt: number;
+  /** Told of the end; what they see comes from the conversation. */
+  readonly #observers = new Set<CallObserver>();
   #timings: { iceMs: number | null; dtlsMs: number | null; eventsMs: number | null; firstAudioMs: number | null } = {
     iceMs: null, dtlsMs: null, eventsMs: null, firstAudioMs: null,
   };
@@ -67,6 +73,7 @@ export class Call implements ConversationPort {
     this.log = options.log;
     this.#host = options.host;
     this.#startedAt = options.now;
+    this.#expiresAt = options.now + options.maxDurationMs;
     this.#now = options.now;
     this.#conversation = new Conversation({
       callId: options.id,
@@ -93,6 +100,7 @@ export class Call implements ConversationPort {
   tick(now: number): void {
     this.#now = now;
     if (this.#conversation.wantsTick) this.#conversation.tick(now);
+    if (now >= this.#expiresAt && this.#ending === null) this.#conversation.expire(now);
     const ending = this.#ending;
     if (ending && now >= ending.by) this.#session.close(now);
     if (this.#deadline <= now) this.#session.handleTimeout(now);
@@ -116,6 +124,23 @@ export class Call implements ConversationPort {
     this.#ending ??= { reason, by: now };
     this.#session.close(now);
     this.drain(now);
+  }
+
+  /** Shows somebody the call's events until what it gives is told to stop, or the call ends. */
+  observe(observer: CallObserver): CallObservation {
+    const receive = (json: string): void => observer.event(json);
+    this.#observers.add(observer);
+    const unobserve = this.#conversation.observe(receive);
+    return {
+      send: (json) => {
+        this.#now = performance.now();
+        this.#conversation.handleEvent(json, this.#now, receive);
+      },
+      stop: () => {
+        unobserve();
+        this.#observers.delete(observer);
+      },
+    };
   }
 
   // What the conversation asks of the call.
@@ -167,7 +192,7 @@ export class Call implements ConversationPort {
         this.#conversation.open(this.#now);
         break;
       case 'channel':
-        if (output.channel.label === EVENTS_LABEL) this.#openEvents(output.channel.id);
+        if (this.#eventsChannel === null || output.channel.label === EVENTS_LABEL) this.#openEvents(output.channel.id);
         break;
       case 'message':
         if (output.channelId === this.#eventsChannel && typeof output.data === 'string') {
@@ -194,6 +219,7 @@ export class Call implements ConversationPort {
     this.#ended = true;
     const reason = this.#ending?.reason ?? 'closed-locally';
     this.#conversation.close(reason, this.#now);
+    for (const observer of this.#observers) observer.ended(reason);
     this.log.info({ reason, ageMs: this.#sinceStart(), ...this.#timings, rtp: this.#session.stats() }, 'call ended');
     this.#session.dispose();
     this.#host.ended(this, reason);

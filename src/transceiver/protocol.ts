@@ -1,3 +1,4 @@
+import type { AgentSettings } from '../agents/index.ts';
 import type { LogLevel } from '../observe/log.ts';
 import type { MetricReading } from '../observe/metrics.ts';
 import type { CallAnswer, CallRequest, IceUpdate } from '../signaling/call-service.ts';
@@ -17,8 +18,11 @@ export interface ShardOptions {
   readonly ingress: readonly TransportAddress[];
   readonly secret: string;
   readonly previousSecret: string | null;
-  /** `echo`, `parrot` or the absolute path of a module. */
+  /** Name of a built-in agent, or the path of a module. */
   readonly agent: string;
+  readonly agentSettings: AgentSettings;
+  /** The longest that a call may last. */
+  readonly maxDurationMs: number;
   readonly trunkMtu: number;
   readonly logLevel: LogLevel;
 }
@@ -28,6 +32,7 @@ export type ShardRequest =
   | ({ readonly type: 'create-call' } & CallRequest)
   | { readonly type: 'hangup'; readonly callId: string; readonly reason: string }
   | { readonly type: 'restart-ice'; readonly callId: string; readonly fragment: string; readonly ifMatch: '*' | readonly string[] }
+  | { readonly type: 'observe'; readonly callId: string; readonly observerId: number }
   | { readonly type: 'stats' }
   | { readonly type: 'dump'; readonly callId: string }
   | { readonly type: 'close'; readonly reason: string };
@@ -37,6 +42,7 @@ export interface ShardResults {
   'create-call': CallAnswer;
   hangup: null;
   'restart-ice': IceUpdate;
+  observe: null;
   stats: MetricReading[];
   dump: unknown;
   close: null;
@@ -47,11 +53,18 @@ export interface ShardRequestMessage {
   readonly request: ShardRequest;
 }
 
+/** What observers do; it has no reply. An observer that is not there any more is not missed. */
+export type ObserverAct =
+  | { readonly type: 'observer-sends'; readonly observerId: number; readonly json: string }
+  | { readonly type: 'observer-stops'; readonly observerId: number };
+
 /** What a shard says unasked, or in reply. */
 export type ShardMessage =
   | { readonly type: 'ready'; readonly trunk: TransportAddress }
   | { readonly type: 'failed'; readonly message: string; readonly code: string | null }
   | { readonly type: 'call-ended'; readonly callId: string }
+  | { readonly type: 'observed'; readonly observerId: number; readonly json: string }
+  | { readonly type: 'observed-end'; readonly observerId: number; readonly reason: string }
   | { readonly type: 'reply'; readonly id: number; readonly result: ShardResults[keyof ShardResults] }
   | { readonly type: 'error'; readonly id: number; readonly error: ShardError };
 

@@ -1,7 +1,8 @@
 import { Worker } from 'node:worker_threads';
-import { CallError, type CallAnswer } from '../signaling/call-service.ts';
+import { CallError, type CallAnswer, type CallObservation, type CallObserver } from '../signaling/call-service.ts';
 import { sameAddress, type TransportAddress } from '../wire/address.ts';
 import type { CallIdFields } from '../wire/call-id.ts';
+import { RemoteObservers } from './observers.ts';
 import type { ShardError, ShardMessage, ShardOptions, ShardRequest, ShardRequestMessage, ShardResults } from './protocol.ts';
 
 type Reply = ShardResults[keyof ShardResults];
@@ -19,6 +20,8 @@ export class ShardThread {
   readonly #pending = new Map<number, Pending>();
   readonly #callIds = new Set<string>();
   readonly #exited: Promise<void>;
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+  readonly #observers = new RemoteObservers((act) => this.#worker.postMessage(act));
   #idleWaiters: (() => void)[] = [];
   #creating = 0;
   #nextId = 1;
@@ -91,6 +94,11 @@ export class ShardThread {
     });
   }
 
+  /** See `CallService.observe`. @throws {CallError} */
+  observe(callId: string, observer: CallObserver): Promise<CallObservation> {
+    return this.#observers.add(observer, (observerId) => this.request({ type: 'observe', callId, observerId }));
+  }
+
   /** Resolves when no call is left. */
   whenIdle(): Promise<void> {
     if (this.calls === 0) return Promise.resolve();
@@ -110,6 +118,10 @@ export class ShardThread {
       this.#wakeIdleWaiters();
       return;
     }
+    if (message.type === 'observed' || message.type === 'observed-end') {
+      this.#observers.handle(message);
+      return;
+    }
     const pending = this.#pending.get(message.id);
     if (!pending) return;
     this.#pending.delete(message.id);
@@ -127,6 +139,7 @@ export class ShardThread {
     for (const pending of this.#pending.values()) pending.reject(shardGone());
     this.#pending.clear();
     this.#callIds.clear();
+    this.#observers.end('worker-stopped');
     this.#wakeIdleWaiters();
   }
 

@@ -1,8 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { containAgentFaults } from '../conversation/agent-host.ts';
 import { CallError } from '../signaling/call-service.ts';
-import type { ShardError, ShardMessage, ShardOptions, ShardRequest, ShardRequestMessage, ShardResults } from './protocol.ts';
+import type { ObserverAct, ShardError, ShardMessage, ShardOptions, ShardRequest, ShardRequestMessage, ShardResults } from './protocol.ts';
 import { openShard, type Shard } from './shard.ts';
+import { ShardObservers } from './observers.ts';
 
 /** Entry point of a shard's worker thread: opens the shard and serves the main thread's requests. */
 
@@ -11,8 +12,14 @@ const tell = (message: ShardMessage): void => port.postMessage(message);
 
 try {
   const shard = await openShard(workerData as ShardOptions, (callId) => tell({ type: 'call-ended', callId }));
-  port.on('message', ({ id, request }: ShardRequestMessage) => {
-    serve(shard, request).then(
+  const observers = new ShardObservers(shard, tell);
+  port.on('message', (message: ShardRequestMessage | ObserverAct) => {
+    if ('type' in message) {
+      observers.act(message);
+      return;
+    }
+    const { id, request } = message;
+    serve(shard, observers, request).then(
       (result) => tell({ type: 'reply', id, result }),
       (error: unknown) => tell({ type: 'error', id, error: toShardError(error) }),
     );
@@ -25,7 +32,7 @@ try {
   tell({ type: 'failed', message, code: code ?? null });
 }
 
-async function serve(shard: Shard, request: ShardRequest): Promise<ShardResults[keyof ShardResults]> {
+async function serve(shard: Shard, observers: ShardObservers, request: ShardRequest): Promise<ShardResults[keyof ShardResults]> {
   switch (request.type) {
     case 'create-call':
       return shard.createCall(request);
@@ -34,6 +41,9 @@ async function serve(shard: Shard, request: ShardRequest): Promise<ShardResults[
       return null;
     case 'restart-ice':
       return shard.restartIce(request.callId, request.fragment, request.ifMatch);
+    case 'observe':
+      observers.add(request.callId, request.observerId);
+      return null;
     case 'stats':
       return shard.stats();
     case 'dump':

@@ -5,7 +5,14 @@ import { TrunkBundler } from '../net/trunk-bundler.ts';
 import type { UdpSocket, UdpSocketHandler } from '../net/udp-socket.ts';
 import { createLogger, type Logger } from '../observe/log.ts';
 import type { MetricReading } from '../observe/metrics.ts';
-import { CallError, type CallAnswer, type CallRequest, type IceUpdate } from '../signaling/call-service.ts';
+import {
+  CallError,
+  type CallAnswer,
+  type CallObservation,
+  type CallObserver,
+  type CallRequest,
+  type IceUpdate,
+} from '../signaling/call-service.ts';
 import { DtlsCertificate, loadSrtpCiphers, type Answerer, type SrtpCiphers } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { CallIdKeys } from '../wire/call-id.ts';
@@ -29,7 +36,7 @@ const NONCES = 2 ** 24;
 export async function openShard(options: ShardOptions, onCallEnded: (callId: string) => void): Promise<Shard> {
   const log = createLogger({ level: options.logLevel }).child({ shard: options.index });
   // One after the other: a thread that ends because of its agent must have no key generation under way (Node aborts).
-  const agent = await loadAgent(options.agent);
+  const agent = await loadAgent(options.agent, { settings: options.agentSettings });
   const certificate = await DtlsCertificate.generate();
   const srtp = loadSrtpCiphers();
   if (srtp.fallbackReason) log.warn({ reason: srtp.fallbackReason }, 'SRTP uses node:crypto, which costs several times more');
@@ -113,7 +120,18 @@ export class Shard implements UdpSocketHandler, CallHost {
     const answerer = this.#answer(offer, token.ufrag, ingress, now);
     const id = this.#callIdKeys.encodeCallId(token, randomFillSync);
     const log = this.log.child({ call: id.slice(0, 12) });
-    const call = new Call({ id, ufrag: token.ufrag, answerer, sessionConfig, ingress, agent: this.#agent, host: this, log, now });
+    const call = new Call({
+      id,
+      ufrag: token.ufrag,
+      answerer,
+      sessionConfig,
+      ingress,
+      agent: this.#agent,
+      host: this,
+      log,
+      now,
+      maxDurationMs: this.#options.maxDurationMs,
+    });
     this.#calls.set(id, call);
     this.#byUfrag.set(token.ufrag, call);
     this.#counters.callsStarted++;
@@ -146,6 +164,13 @@ export class Shard implements UdpSocketHandler, CallHost {
       call.drain(now);
     }
     return { fragment: answer, etag: call.etag };
+  }
+
+  /** Follows a call's events. @throws {CallError} 404 */
+  observe(callId: string, observer: CallObserver): CallObservation {
+    const call = this.#calls.get(callId);
+    if (!call) throw new CallError(404, 'call_not_found', `There is no call ${callId}.`);
+    return call.observe(observer);
   }
 
   stats(): MetricReading[] {

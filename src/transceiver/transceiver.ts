@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os';
+import type { AgentSettings } from '../agents/index.ts';
 import type { LogLevel } from '../observe/log.ts';
 import type { MetricReading } from '../observe/metrics.ts';
-import { CallError, type CallAnswer, type CallRequest, type CallService, type IceUpdate } from '../signaling/call-service.ts';
+import { CallError, type CallAnswer, type CallObservation, type CallObserver, type CallRequest, type CallService, type IceUpdate } from '../signaling/call-service.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { CallIdKeys } from '../wire/call-id.ts';
 import { pinNativeModules } from './native-modules.ts';
@@ -16,8 +17,12 @@ export interface TransceiverOptions {
   readonly cluster?: number;
   readonly secret: string;
   readonly previousSecret?: string;
-  /** `echo`, `parrot` or a path to a module. Default `parrot`. */
+  /** Name of a built-in agent or path of a module. Default `parrot`. */
   readonly agent?: string;
+  /** What the built-in agents with a server behind them need. */
+  readonly agentSettings?: AgentSettings;
+  /** The longest that a call may last. Default one hour. */
+  readonly maxDurationMs?: number;
   /** Worker threads. Default: one per core. */
   readonly workers?: number;
   /** Calls at once, over all workers; more are answered with 503. Default 1,000 per worker. */
@@ -48,6 +53,7 @@ export interface Transceiver extends CallService {
 }
 
 const DEFAULT_TRUNK_MTU = 1472;
+const DEFAULT_MAX_DURATION_MS = 3_600_000;
 const DEFAULT_CALLS_PER_WORKER = 1000;
 /** What a caller is told to wait when there is no room, seconds. */
 const RETRY_AFTER_S = 5;
@@ -68,6 +74,8 @@ export async function startTransceiver(options: TransceiverOptions): Promise<Tra
     secret: options.secret,
     previousSecret: options.previousSecret ?? null,
     agent: options.agent ?? 'parrot',
+    agentSettings: options.agentSettings ?? {},
+    maxDurationMs: options.maxDurationMs ?? DEFAULT_MAX_DURATION_MS,
     trunkMtu: options.trunkMtu ?? DEFAULT_TRUNK_MTU,
     logLevel: options.logLevel ?? 'info',
   }));
@@ -126,6 +134,12 @@ class ShardedTransceiver implements Transceiver {
     const shard = this.#shardOf(callId);
     if (!shard) throw new CallError(404, 'call_not_found', `There is no call ${callId}.`);
     return shard.request({ type: 'restart-ice', callId, fragment, ifMatch });
+  }
+
+  async observe(callId: string, observer: CallObserver): Promise<CallObservation> {
+    const shard = this.#shardOf(callId);
+    if (!shard) throw new CallError(404, 'call_not_found', `There is no call ${callId}.`);
+    return shard.observe(callId, observer);
   }
 
   async dump(callId: string): Promise<unknown> {

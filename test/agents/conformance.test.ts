@@ -13,7 +13,7 @@ const interrupt = encodeWav(padded(readWav('interrupt.wav'), 0, 900));
 for (const name of ['echo', 'parrot', './examples/tone-agent.js']) {
   test(`${name} answers a spoken turn with valid Opus, in media time that never goes back`, async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
-    const call = await new TestCall(await loadAgent(name, root.pathname)).start();
+    const call = await new TestCall(await loadAgent(name, { directory: root.pathname })).start();
     for (const packet of hello) {
       await call.say([packet]);
       t.mock.timers.tick(20);
@@ -32,7 +32,7 @@ for (const name of ['echo', 'parrot', './examples/tone-agent.js']) {
   });
 
   test(`${name} goes through two turns with interruptions, and closes at any moment`, async () => {
-    const agent = await loadAgent(name, root.pathname);
+    const agent = await loadAgent(name, { directory: root.pathname });
     for (const end of [0, 3, 60, 140, 260]) {
       const call = await new TestCall(agent).start();
       await call.say([...hello, ...interrupt, ...hello].slice(0, end));

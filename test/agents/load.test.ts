@@ -17,7 +17,7 @@ test('built-in agents have names', async () => {
 
 test('a module is loaded from the directory given, or by its whole path', async () => {
   writeFileSync(join(directory, 'good.mjs'), 'export default { name: "good", format: { codec: "opus" }, open: () => ({}) };');
-  assert.equal((await loadAgent('./good.mjs', directory)).name, 'good');
+  assert.equal((await loadAgent('./good.mjs', { directory })).name, 'good');
   assert.equal((await loadAgent(join(directory, 'good.mjs'))).name, 'good');
 });
 
@@ -36,7 +36,7 @@ const FAULTY: [file: string, source: string, message: RegExp][] = [
 for (const [file, source, message] of FAULTY) {
   test(`${file} gives one clear sentence`, async () => {
     writeFileSync(join(directory, file), source);
-    await assert.rejects(loadAgent(`./${file}`, directory), (error) => {
+    await assert.rejects(loadAgent(`./${file}`, { directory }), (error) => {
       assert.ok(error instanceof AgentLoadError);
       assert.match(error.message, message);
       assert.equal(error.message.includes('\n'), false);
@@ -46,10 +46,10 @@ for (const [file, source, message] of FAULTY) {
 }
 
 test('an unknown name tells what there is', async () => {
-  await assert.rejects(loadAgent('parot'), /there is no agent "parot": use echo, parrot, or the path/);
+  await assert.rejects(loadAgent('parot'), /there is no agent "parot": use parrot, echo, realtime, cascade, or the path/);
 });
 
 test('a file that is not there, or a directory, is named', async () => {
-  await assert.rejects(loadAgent('./none.js', directory), /none\.js does not exist/);
-  await assert.rejects(loadAgent('./', directory), /does not exist/);
+  await assert.rejects(loadAgent('./none.js', { directory }), /none\.js does not exist/);
+  await assert.rejects(loadAgent('./', { directory }), /does not exist/);
 });

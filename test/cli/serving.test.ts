@@ -63,6 +63,8 @@ test('a transceiver asks for its key, is told its flags, and drains within its t
     ],
     cluster: 9,
     agent: 'echo',
+    agentSettings: {},
+    maxDurationMs: 3_600_000,
     workers: 3,
     maxCalls: 5,
     trunkMtu: 1472,

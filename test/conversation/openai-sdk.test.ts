@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { RealtimeAgent, RealtimeSession, OpenAIRealtimeWebRTC } from '@openai/agents-realtime';
+import { setImmediate as turnOfLoop } from 'node:timers/promises';
+import { RealtimeAgent, RealtimeSession, OpenAIRealtimeWebRTC, tool } from '@openai/agents-realtime';
 import type { Agent } from '../../src/agents/agent.ts';
 import { parrot } from '../../src/agents/parrot.ts';
+import { realtime } from '../../src/agents/realtime.ts';
 import { encodeWav, padded, readWav } from '../media/wav.ts';
+import { RealtimeServer } from '../support/realtime-server.ts';
 import { settled, TestCall } from './harness.ts';
 
 /**
@@ -71,7 +74,12 @@ after(() => {
   Object.assign(globalThis, { RTCPeerConnection: originals.peer, fetch: originals.fetch });
 });
 
-async function connect(agent: Agent): Promise<{ call: TestCall; session: RealtimeSession; errors: unknown[]; seen: string[] }> {
+/** Lets the network run until something holds; the test's own time-out is the limit. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await turnOfLoop();
+}
+
+async function connect(agent: Agent, tools: NonNullable<ConstructorParameters<typeof RealtimeAgent>[0]['tools']> = []): Promise<{ call: TestCall; session: RealtimeSession; errors: unknown[]; seen: string[] }> {
   const call = new TestCall(agent);
   PeerConnection.call = call;
   const transport = new OpenAIRealtimeWebRTC({
@@ -79,7 +87,7 @@ async function connect(agent: Agent): Promise<{ call: TestCall; session: Realtim
     mediaStream: { getAudioTracks: () => [{}] },
     audioElement: {},
   });
-  const session = new RealtimeSession(new RealtimeAgent({ name: 'caller', instructions: 'Repeat.' }), { transport });
+  const session = new RealtimeSession(new RealtimeAgent({ name: 'caller', instructions: 'Repeat.', tools }), { transport });
   const errors: unknown[] = [];
   const seen: string[] = [];
   session.on('error', (error) => errors.push(error));
@@ -136,4 +144,47 @@ test('the SDK can send a message, ask for an answer and interrupt it', async () 
   assert.ok(call.types().includes('output_audio_buffer.cleared'));
   assert.deepEqual(errors, []);
   session.close();
+});
+
+test('through the realtime agent the SDK has text, sound, a function call, an interruption and an error of the server', { timeout: 20_000 }, async () => {
+  await using server = await RealtimeServer.start('sk-upstream');
+  const asked: unknown[] = [];
+  const weather = tool({
+    name: 'weather',
+    description: 'Tells the weather.',
+    parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'], additionalProperties: true },
+    strict: false,
+    execute: (input) => {
+      asked.push(input);
+      return 'rain';
+    },
+  });
+  const connected = server.connected();
+  const { call, session, errors, seen } = await connect(realtime({ upstream: server.url, upstreamKey: 'sk-upstream' }), [weather]);
+  const upstream = await connected;
+  await until(() => (upstream.session['tools'] as unknown[]).length === 1);
+  assert.equal(upstream.session['instructions'], 'Repeat.');
+
+  session.sendMessage('hello');
+  await upstream.next('response.create');
+  upstream.say('1', 400, { transcript: 'Good day.' });
+  await until(() => seen.includes('response.done'));
+  await call.wait(200);
+  upstream.send({ type: 'input_audio_buffer.speech_started', audio_start_ms: 0, item_id: 'item_user' });
+  await until(() => seen.includes('conversation.item.truncated'));
+  assert.ok(seen.includes('output_audio_buffer.cleared'));
+  assert.equal(upstream.received.find(({ type }) => type === 'conversation.item.truncate')?.['audio_end_ms'], 200);
+
+  upstream.callFunction('2', 'weather', '{"city":"Ulm"}');
+  await upstream.next('response.create');
+  assert.deepEqual(asked, [{ city: 'Ulm' }]);
+  const output = upstream.received.findLast(({ type }) => type === 'conversation.item.create')?.['item'] as { call_id: string; output: string };
+  assert.deepEqual([output.call_id, output.output], ['call_2', 'rain']);
+  assert.deepEqual(errors, []);
+
+  session.transport.sendEvent({ type: 'no.such' });
+  await until(() => errors.length > 0);
+  assert.match(JSON.stringify(errors[0]), /no\.such/);
+  session.close();
+  call.conversation.close('test', call.now);
 });

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Agent, AgentCall, AgentResponse } from '../../src/agents/agent.ts';
 import { parrot } from '../../src/agents/parrot.ts';
 import { encodeWav, padded, readWav } from '../media/wav.ts';
-import { TestCall } from './harness.ts';
+import { type SentEvent, TestCall } from './harness.ts';
 
 const speech = encodeWav(padded(readWav('interrupt.wav'), 200, 900));
 
@@ -99,7 +99,21 @@ test('a bad event gets an error that names field and event, and changes nothing'
     [`{"type":"session.update","session":{"x":${'['.repeat(50_000)}${']'.repeat(50_000)}}}`, 'invalid_json', null],
     [{ type: 'no.such' }, 'unknown_event', 'type'],
     [{ type: 'constructor' }, 'unknown_event', 'type'],
-    [{ type: 'input_audio_buffer.append', audio: '' }, 'unsupported_event', 'type'],
+    [{ type: 'input_audio_buffer.append', audio: 'not base64' }, 'invalid_value', 'audio'],
+    [{ type: 'response.create', response: { conversation: 'none' } }, 'invalid_value', 'response.conversation'],
+    [{ type: 'response.create', response: { input: [] } }, 'invalid_value', 'response.input'],
+    [{ type: 'response.create', response: { metadata: { a: 1 } } }, 'invalid_value', 'response.metadata.a'],
+    [{ type: 'session.update', session: { tools: [{ type: 'function' }] } }, 'invalid_value', 'session.tools.0.type'],
+    [
+      { type: 'session.update', session: { audio: { input: { turn_detection: { type: 'server_vad', idle_timeout_ms: 10 } } } } },
+      'invalid_value',
+      'session.audio.input.turn_detection.idle_timeout_ms',
+    ],
+    [{ type: 'session.update', session: { audio: { output: { speed: 9 } } } }, 'invalid_value', 'session.audio.output.speed'],
+    [{ type: 'conversation.item.create', item: { type: 'message', role: 'user' } }, 'invalid_value', 'item.content'],
+    [{ type: 'conversation.item.create', item: { type: 'function_call_output', output: '1' } }, 'invalid_value', 'item.call_id'],
+    [{ type: 'conversation.item.truncate', item_id: 'x', content_index: 0, audio_end_ms: 0 }, 'item_not_found', 'item_id'],
+    [{ type: 'conversation.item.truncate', item_id: 'x', content_index: 1, audio_end_ms: 0 }, 'invalid_value', 'content_index'],
     [{ type: 'session.update' }, 'invalid_value', 'session'],
     [{ type: 'session.update', session: { type: 'transcription' } }, 'invalid_value', 'session.type'],
     [{ type: 'session.update', session: { instructions: 5 } }, 'invalid_value', 'session.instructions'],
@@ -110,7 +124,7 @@ test('a bad event gets an error that names field and event, and changes nothing'
     ],
     [{ type: 'session.update', session: { note: 'x'.repeat(210_000) } }, 'session_too_large', 'session'],
     [{ type: 'conversation.item.create', item: { type: 'poem' } }, 'invalid_value', 'item.type'],
-    [{ type: 'conversation.item.create', previous_item_id: 'x', item: { type: 'message' } }, 'item_not_found', 'previous_item_id'],
+    [{ type: 'conversation.item.create', previous_item_id: 'x', item: { type: 'message', role: 'user', content: [] } }, 'item_not_found', 'previous_item_id'],
     [{ type: 'conversation.item.retrieve' }, 'invalid_value', 'item_id'],
     [{ type: 'conversation.item.retrieve', item_id: 'x' }, 'item_not_found', 'item_id'],
     [{ type: 'conversation.item.delete', item_id: 'x' }, 'item_not_found', 'item_id'],
@@ -160,16 +174,18 @@ test('two hundred large items do not pile up', async () => {
   assert.ok(call.conversation.dump().items < 100);
 });
 
-test('response.create asks the agent, and a second one is refused while it speaks', async () => {
+test('response.create asks the agent; a second one waits until the first has been heard, and a third is refused', async () => {
   const call = await new TestCall(speaker(1010)).start();
   call.send({ type: 'response.create' });
   await call.wait(200);
   call.send({ type: 'response.create', event_id: 'second' });
+  call.send({ type: 'response.create', event_id: 'third' });
   assert.equal(call.last('error')['error'].code, 'conversation_already_has_active_response');
-  assert.equal(call.last('error')['error'].event_id, 'second');
-  await call.wait(1000);
-  assert.equal(call.find('response.done')['response'].status, 'completed');
-  assert.equal(call.frames.length, 53, 'the last half frame too, and two frames of silence');
+  assert.equal(call.last('error')['error'].event_id, 'third');
+  assert.equal(call.events.filter(({ type }) => type === 'response.created').length, 1);
+  await call.wait(3000);
+  assert.deepEqual(call.events.filter(({ type }) => type === 'response.done').map((event) => event['response'].status), ['completed', 'completed']);
+  assert.equal(call.frames.length, 105, 'the last half frames too, and silence after each');
 });
 
 test('an agent without answers refuses response.create', async () => {
@@ -273,4 +289,153 @@ test('event ids are unique', async () => {
   await call.say(speech);
   const ids = call.events.map((event) => event['event_id']);
   assert.equal(new Set(ids).size, ids.length);
+});
+
+/** An agent that does in one answer what it is told to. */
+function scripted(answer: (response: AgentResponse, call: AgentCall) => void | Promise<void>): Agent {
+  return {
+    name: 'scripted',
+    format: { codec: 'pcm16', rate: 24_000 },
+    open: (call) => ({ answer: (response) => answer(response, call) }),
+  };
+}
+
+const pause = new Int16Array(24_000);
+
+test('words are told as they come, and an interruption leaves those that were heard', async () => {
+  const call = await new TestCall(scripted((response) => {
+    response.text('One two three four. ');
+    response.play(pause);
+    response.text('Five six.');
+    response.play(pause);
+  })).start();
+  call.send({ type: 'response.create' });
+  assert.deepEqual(call.events.filter(({ type }) => type === 'response.output_audio_transcript.delta').map((event) => event['delta']), ['One two three four. ', 'Five six.']);
+  await call.wait(500);
+  call.send({ type: 'response.cancel' });
+  const [item] = call.find('response.done')['response'].output;
+  assert.deepEqual(item.content, [{ type: 'output_audio', transcript: 'One two' }]);
+  assert.equal(call.find('response.output_audio_transcript.done')['transcript'], 'One two');
+  assert.equal(call.find('conversation.item.truncated')['audio_end_ms'], 500);
+  call.send({ type: 'conversation.item.retrieve', item_id: item.id });
+  assert.equal(call.find('conversation.item.retrieved')['item'].content[0].transcript, 'One two');
+});
+
+test('the client truncates what was said, but not beyond its end, nor what others said', async () => {
+  const call = await new TestCall(scripted((response) => {
+    response.text('One two three four.');
+    response.play(pause);
+  })).start();
+  call.send({ type: 'response.create' });
+  await call.wait(1200);
+  const { id } = call.find('response.done')['response'].output[0];
+  call.send({ type: 'conversation.item.truncate', item_id: id, content_index: 0, audio_end_ms: 1001 });
+  assert.equal(call.last('error')['error'].param, 'audio_end_ms');
+  call.send({ type: 'conversation.item.truncate', item_id: id, content_index: 0, audio_end_ms: 250 });
+  assert.equal(call.find('conversation.item.truncated')['audio_end_ms'], 250);
+  call.send({ type: 'conversation.item.retrieve', item_id: id });
+  assert.equal(call.find('conversation.item.retrieved')['item'].content[0].transcript, 'One');
+  call.send({ type: 'conversation.item.create', item: { id: 'mine', type: 'message', role: 'user', content: [] } });
+  call.send({ type: 'conversation.item.truncate', item_id: 'mine', content_index: 0, audio_end_ms: 0 });
+  assert.equal(call.last('error')['error'].param, 'item_id');
+});
+
+test('text alone makes no sound, and has the events of text', async () => {
+  const call = await new TestCall(scripted((response) => {
+    response.text('Just words.');
+    response.play(pause);
+  })).start();
+  call.send({ type: 'response.create', response: { output_modalities: ['text'], metadata: { topic: 'x' } } });
+  await call.wait(100);
+  const { response } = call.find('response.done') as unknown as { response: Record<string, unknown> };
+  assert.deepEqual((response['output'] as { content: unknown }[])[0].content, [{ type: 'output_text', text: 'Just words.' }]);
+  assert.deepEqual([response['metadata'], response['output_modalities'], response['status']], [{ topic: 'x' }, ['text'], 'completed']);
+  assert.equal(call.find('response.output_text.done')['text'], 'Just words.');
+  assert.equal(call.find('response.content_part.added')['part'].type, 'text');
+  assert.equal(call.frames.length, 0);
+});
+
+test('a response.create changes one response and leaves the session as it is', async () => {
+  const seen: unknown[] = [];
+  const call = await new TestCall(scripted((response, { session }) => void seen.push(response.session.instructions, session.instructions)), { instructions: 'A' }).start();
+  call.send({ type: 'response.create', response: { instructions: 'B' } });
+  await call.wait(40);
+  call.send({ type: 'response.create' });
+  assert.deepEqual(seen, ['B', 'A', 'A', 'A']);
+});
+
+test('a function call is told whole, and its output is there for the next answer', async () => {
+  const histories: string[][] = [];
+  const call = await new TestCall(scripted((response, { items }) => {
+    histories.push(items.map((item) => item.type));
+    if (histories.length === 1) response.callFunction({ name: 'weather', arguments: '{"city":"Ulm"}', callId: 'call_1' });
+  })).start();
+  call.send({ type: 'response.create' });
+  const item = call.find('response.output_item.done')['item'];
+  assert.deepEqual([item.type, item.name, item.call_id, item.arguments, item.status], ['function_call', 'weather', 'call_1', '{"city":"Ulm"}', 'completed']);
+  assert.equal(call.find('response.function_call_arguments.done')['arguments'], '{"city":"Ulm"}');
+  await call.wait(20);
+  assert.equal(call.find('response.done')['response'].output.length, 1, 'no empty message besides');
+  call.send({ type: 'conversation.item.create', item: { type: 'function_call_output', call_id: 'call_1', output: 'rain' } });
+  call.send({ type: 'response.create' });
+  assert.deepEqual(histories, [[], ['function_call', 'function_call_output']]);
+});
+
+test('a response that fails is told as failed, and the call goes on', async () => {
+  const call = await new TestCall(scripted((response) => response.fail('no model today'))).start();
+  call.send({ type: 'response.create' });
+  await call.wait(40);
+  assert.equal(call.find('response.done')['response'].status_details.error.message, 'no model today');
+  assert.deepEqual(call.hangups, []);
+  call.send({ type: 'response.create' });
+  assert.equal(call.events.filter(({ type }) => type === 'response.done').length, 2);
+});
+
+test('audio in events is heard as the audio of the call is', async () => {
+  const call = await new TestCall(parrot, { audio: { input: { turn_detection: null } } }).start();
+  const wave = Int16Array.from({ length: 24_000 }, (_, i) => 8000 * Math.sin(i / 10));
+  call.send({ type: 'input_audio_buffer.append', audio: Buffer.from(wave.buffer).toString('base64') });
+  call.send({ type: 'input_audio_buffer.commit' });
+  call.send({ type: 'response.create' });
+  await call.wait(1500);
+  assert.equal(call.frames.length, 52);
+});
+
+test('an agent that takes packets refuses audio in events', async () => {
+  const call = await new TestCall({ name: 'opus', format: { codec: 'opus' }, open: () => ({}) }).start();
+  call.send({ type: 'input_audio_buffer.append', audio: 'AAAA' });
+  assert.equal(call.last('error')['error'].code, 'input_audio_not_supported');
+});
+
+test('nobody speaks after an answer: the agent is asked again, once for each answer', async () => {
+  const session = { audio: { input: { turn_detection: { type: 'server_vad', idle_timeout_ms: 5000 } } } };
+  const call = await new TestCall(speaker(), session).start();
+  call.send({ type: 'response.create' });
+  await call.wait(5900);
+  assert.equal(call.types().includes('input_audio_buffer.timeout_triggered'), false);
+  await call.wait(200);
+  const { item_id: item } = call.find('input_audio_buffer.timeout_triggered');
+  assert.equal(call.find('input_audio_buffer.committed')['item_id'], item);
+  assert.equal(call.events.filter(({ type }) => type === 'response.created').length, 2);
+});
+
+test('the end of the longest call is announced', async () => {
+  const call = await new TestCall(speaker()).start();
+  call.conversation.expire(call.now);
+  assert.equal(call.last('error')['error'].code, 'session_expired');
+  assert.deepEqual(call.hangups, ['session_expired']);
+});
+
+test('observers see what the client sees, and act; what is wrong with their events they alone are told', async () => {
+  const call = await new TestCall(speaker()).start();
+  const seen: [SentEvent[], SentEvent[]] = [[], []];
+  const observers = seen.map((list) => (json: string) => void list.push(JSON.parse(json) as SentEvent));
+  const [end] = observers.map((observer) => call.conversation.observe(observer));
+  call.conversation.handleEvent('{"type":"session.update","session":{"instructions":"New."}}', call.now, observers[0]);
+  call.conversation.handleEvent('{"type":"no.such"}', call.now, observers[1]);
+  assert.deepEqual(call.types(), ['session.created', 'session.updated']);
+  assert.deepEqual(seen.map((list) => list.map(({ type }) => type)), [['session.created', 'session.updated'], ['session.created', 'session.updated', 'error']]);
+  end();
+  call.send({ type: 'input_audio_buffer.clear' });
+  assert.deepEqual(seen.map((list) => list.length), [2, 4]);
 });

@@ -246,7 +246,7 @@ test('a method that a resource lacks is answered with those it has', async () =>
   const cases: [path: string, method: string, allow: string][] = [
     ['/v1/realtime/calls', 'GET', 'POST, OPTIONS'],
     ['/v1/realtime/calls', 'DELETE', 'POST, OPTIONS'],
-    ['/v1/realtime', 'PUT', 'POST, OPTIONS'],
+    ['/v1/realtime', 'PUT', 'GET, HEAD, POST, OPTIONS'],
     ['/v1/realtime/client_secrets', 'GET', 'POST, OPTIONS'],
     ['/v1/realtime/calls/rtc_1', 'GET', 'PATCH, DELETE, OPTIONS'],
     ['/v1/realtime/calls/rtc_1', 'POST', 'PATCH, DELETE, OPTIONS'],

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { CallError, type CallAnswer, type CallRequest, type CallService, type IceUpdate } from '../../src/signaling/call-service.ts';
+import { CallError, type CallAnswer, type CallObservation, type CallObserver, type CallRequest, type CallService, type IceUpdate } from '../../src/signaling/call-service.ts';
 import { createHttpServer, type HttpServerOptions } from '../../src/signaling/http-server.ts';
 import { createLogger } from '../../src/observe/log.ts';
 import { parseAddress } from '../../src/wire/address.ts';
@@ -16,6 +16,9 @@ export class FakeCalls implements CallService {
   readonly requests: CallRequest[] = [];
   readonly hangups: { id: string; reason: string }[] = [];
   readonly live = new Map<string, { etag: string }>();
+  readonly observers = new Set<CallObserver>();
+  /** What observers have sent. */
+  readonly observed: string[] = [];
   /** Replaces the answer to the next offers. */
   onCreate: ((request: CallRequest) => Promise<CallAnswer>) | null = null;
 
@@ -33,6 +36,13 @@ export class FakeCalls implements CallService {
   async hangup(id: string, reason: string): Promise<boolean> {
     this.hangups.push({ id, reason });
     return this.live.delete(id);
+  }
+
+  async observe(id: string, observer: CallObserver): Promise<CallObservation> {
+    if (!this.live.has(id)) throw new CallError(404, 'call_not_found', `There is no call "${id}".`);
+    this.observers.add(observer);
+    observer.event('{"type":"session.created"}');
+    return { send: (json) => this.observed.push(json), stop: () => void this.observers.delete(observer) };
   }
 
   async restartIce(id: string, fragment: string, ifMatch: '*' | readonly string[]): Promise<IceUpdate> {

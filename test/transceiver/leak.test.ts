@@ -27,6 +27,8 @@ test('10,000 calls leave nothing behind: heap, handles and tables are back where
       secret: SECRET,
       previousSecret: null,
       agent: 'parrot',
+      agentSettings: {},
+      maxDurationMs: 3_600_000,
       trunkMtu: 1472,
       logLevel: 'silent',
     },

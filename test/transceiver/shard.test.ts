@@ -24,6 +24,8 @@ before(async () => {
       secret: SECRET,
       previousSecret: null,
       agent: 'echo',
+      agentSettings: {},
+      maxDurationMs: 3_600_000,
       trunkMtu: 1472,
       logLevel: 'silent',
     },

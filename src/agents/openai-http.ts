@@ -1,0 +1,95 @@
+/** The three OpenAI-compatible HTTP endpoints of a voice pipeline, each as one function. */
+
+/** Where a model is served. */
+export interface Endpoint {
+  /** Base URL up to `/v1`, without a slash at the end. */
+  readonly url: string;
+  readonly model: string;
+  readonly key: string | undefined;
+}
+
+export type ChatDelta =
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'call'; readonly id: string; readonly name: string; readonly arguments: string };
+
+/** What was said. @param wav a whole WAV file */
+export async function transcribe(endpoint: Endpoint, wav: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<string> {
+  const form = new FormData();
+  form.set('model', endpoint.model);
+  form.set('response_format', 'json');
+  form.set('file', new Blob([wav], { type: 'audio/wav' }), 'turn.wav');
+  const response = await post(endpoint, 'audio/transcriptions', form, {}, signal);
+  return ((await response.json()) as { text?: string }).text?.trim() ?? '';
+}
+
+/** A chat completion as it is made: text in pieces, function calls whole. */
+export async function* chat(endpoint: Endpoint, request: object, signal: AbortSignal): AsyncGenerator<ChatDelta> {
+  const response = await postJson(endpoint, 'chat/completions', { ...request, stream: true }, signal);
+  const calls: { id: string; name: string; arguments: string }[] = [];
+  for await (const data of serverSentEvents(response)) {
+    if (data === '[DONE]') break;
+    const { choices, error } = JSON.parse(data) as ChatChunk;
+    if (error) throw new Error(`${endpoint.model}: ${error.message}`);
+    const delta = choices?.[0]?.delta;
+    if (delta?.content) yield { type: 'text', text: delta.content };
+    for (const { index, id, function: part } of delta?.tool_calls ?? []) {
+      const call = (calls[index] ??= { id: '', name: '', arguments: '' });
+      call.id ||= id ?? '';
+      call.name += part?.name ?? '';
+      call.arguments += part?.arguments ?? '';
+    }
+  }
+  for (const call of calls) yield { type: 'call', ...call };
+}
+
+/** Speech as it is made, mono 16-bit samples at 24 kHz. Resolves when the first of it is on its way. */
+export async function speak(endpoint: Endpoint, input: string, voice: string, signal: AbortSignal): Promise<AsyncIterable<Int16Array>> {
+  const request = { model: endpoint.model, input, voice, response_format: 'pcm' };
+  const response = await postJson(endpoint, 'audio/speech', request, signal);
+  return samplesOf(response.body!);
+}
+
+interface ChatChunk {
+  readonly choices?: readonly {
+    readonly delta?: {
+      readonly content?: string | null;
+      readonly tool_calls?: readonly { index: number; id?: string; function?: { name?: string; arguments?: string } }[];
+    };
+  }[];
+  readonly error?: { readonly message: string };
+}
+
+function postJson(endpoint: Endpoint, path: string, body: object, signal: AbortSignal): Promise<Response> {
+  const text = JSON.stringify({ ...body, model: endpoint.model });
+  return post(endpoint, path, text, { 'Content-Type': 'application/json' }, signal);
+}
+
+async function post({ url, key }: Endpoint, path: string, body: string | FormData, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
+  const authorization = key === undefined ? {} : { Authorization: `Bearer ${key}` };
+  const response = await fetch(`${url}/${path}`, { method: 'POST', body, signal, headers: { ...headers, ...authorization } });
+  if (response.ok) return response;
+  const text = await response.text();
+  throw new Error(`${url}/${path} answered ${response.status}: ${text.slice(0, 200)}`);
+}
+
+async function* serverSentEvents(response: Response): AsyncGenerator<string> {
+  let rest = '';
+  for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split(/\r?\n/);
+    rest = lines.pop()!;
+    for (const line of lines) if (line.startsWith('data:')) yield line.slice(5).trim();
+  }
+  if (rest.startsWith('data:')) yield rest.slice(5).trim();
+}
+
+/** Chunks of a stream end anywhere, also between the bytes of a sample. */
+async function* samplesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<Int16Array> {
+  let rest = new Uint8Array(0);
+  for await (const chunk of body) {
+    const bytes = new Uint8Array(rest.length + chunk.length);
+    bytes.set(rest);
+    bytes.set(chunk, rest.length);
+    rest = bytes.slice(bytes.length & ~1);
+    yield new Int16Array(bytes.buffer, 0, bytes.length >> 1);
+  }
+}

@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { afterEach, test } from 'node:test';
+import { setImmediate as turnOfLoop } from 'node:timers/promises';
+import { realtime } from '../../src/agents/realtime.ts';
+import { TestCall } from '../conversation/harness.ts';
+import { encodeWav, readWav } from '../media/wav.ts';
+import { RealtimeServer, type RealtimeConnection } from '../support/realtime-server.ts';
+
+const hello = encodeWav(readWav('hello.wav'));
+const KEY = 'sk-upstream';
+const calls: TestCall[] = [];
+
+afterEach(() => {
+  for (const call of calls.splice(0)) call.conversation.close('test', call.now);
+});
+
+/** Lets the network run until something holds; the test's own time-out is the limit. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await turnOfLoop();
+}
+
+async function connect(server: RealtimeServer, session: object = {}): Promise<{ call: TestCall; upstream: RealtimeConnection }> {
+  const connected = server.connected();
+  const call = new TestCall(realtime({ upstream: server.url, upstreamKey: KEY }), session);
+  calls.push(call);
+  await call.start();
+  const upstream = await connected;
+  await until(() => call.types().includes('session.created'));
+  return { call, upstream };
+}
+
+const LIMIT = { timeout: 20_000 };
+
+test('the session is what the client asked for on top of what the server has, and is created once', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server, { instructions: 'Sing.', audio: { input: { turn_detection: null }, output: { voice: 'marin' } } });
+  assert.deepEqual(call.types(), ['session.created']);
+  const { session } = call.find('session.created');
+  assert.equal(session.id, 'sess_upstream');
+  assert.deepEqual([session.instructions, session.audio.output.voice, session.audio.input.turn_detection], ['Sing.', 'marin', null]);
+  assert.deepEqual(session.audio.output.format, { type: 'audio/pcm', rate: 24_000 });
+  call.send({ type: 'session.update', event_id: 'mine', session: { type: 'realtime', instructions: 'Hum.' } });
+  await until(() => call.types().includes('session.updated'));
+  assert.equal(upstream.received.at(-1)?.['event_id'], 'mine');
+  assert.equal(call.find('session.updated')['session'].instructions, 'Hum.');
+});
+
+test('the caller is heard, and text goes through as it is', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server);
+  await call.say(hello.slice(0, 50));
+  await until(() => upstream.audio >= 24_000 * 0.9);
+  const event = { type: 'conversation.item.create', item: { id: 'a', type: 'message', role: 'user', content: [{ type: 'input_text', text: 'Hi' }] } };
+  call.send(event);
+  await until(() => call.types().includes('conversation.item.done'));
+  assert.deepEqual(upstream.received.at(-1), event);
+  assert.equal(call.types().filter((type) => type === 'conversation.item.added').length, 1, 'told once');
+});
+
+test('what the server says is paced, one message after the other, under its own ids', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server);
+  upstream.say('1', 300);
+  upstream.say('2', 200);
+  await until(() => call.types().filter((type) => type === 'response.done').length === 2);
+  assert.equal(call.types().includes('response.output_audio.delta'), false, 'the sound goes over RTP');
+  await call.wait(1000);
+  assert.equal(call.frames.length, 25 + 1 + 2, 'silence between them and at the end');
+  const output = call.events.filter(({ type }) => type.startsWith('output_audio_buffer.'));
+  assert.deepEqual(
+    output.map(({ type, response_id: id }) => `${type.slice(20)} ${id}`),
+    ['started resp_1', 'stopped resp_1', 'started resp_2', 'stopped resp_2'],
+  );
+});
+
+test('a function call reaches the client, and its output the server', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server, { tools: [{ type: 'function', name: 'weather', parameters: {} }] });
+  upstream.callFunction('1', 'weather', '{"city":"Ulm"}');
+  await until(() => call.types().includes('response.done'));
+  assert.equal(call.find('response.function_call_arguments.done')['arguments'], '{"city":"Ulm"}');
+  const output = upstream.next('response.create');
+  call.send({ type: 'conversation.item.create', item: { type: 'function_call_output', call_id: 'call_1', output: 'rain' } });
+  call.send({ type: 'response.create' });
+  await output;
+  assert.deepEqual(upstream.received.map(({ type }) => type), ['session.update', 'conversation.item.create', 'response.create']);
+});
+
+test('the caller speaks over an answer: silence at once, and the server is told what was heard', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server);
+  upstream.say('1', 2000, { open: true });
+  upstream.say('2', 500);
+  await until(() => call.types().includes('response.done'));
+  await call.wait(600);
+  const frames = call.frames.length;
+  upstream.send({ type: 'input_audio_buffer.speech_started', audio_start_ms: 0, item_id: 'item_user' });
+  await until(() => call.types().filter((type) => type === 'conversation.item.truncated').length === 2);
+  const truncated = upstream.received.filter(({ type }) => type === 'conversation.item.truncate');
+  assert.deepEqual(truncated.map((event) => [event['item_id'], event['audio_end_ms']]), [['item_1', 600], ['item_2', 0]]);
+  assert.equal(call.find('output_audio_buffer.cleared')['response_id'], 'resp_1');
+  await call.wait(500);
+  assert.equal(call.frames.length, frames + 2, 'silence at the end, and nothing of the second message');
+  upstream.say('3', 100);
+  await until(() => call.types().filter((type) => type === 'response.created').length === 3);
+  await call.wait(300);
+  assert.equal(call.last('output_audio_buffer.stopped')['response_id'], 'resp_3', 'the next answer is heard whole');
+  assert.equal(upstream.received.filter(({ type }) => type === 'conversation.item.truncate').length, 2);
+});
+
+test('a client that clears the output ends the sound, and the server is told what was heard', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server);
+  upstream.say('1', 2000);
+  await until(() => call.types().includes('response.done'));
+  await call.wait(400);
+  const truncate = upstream.next('conversation.item.truncate');
+  call.send({ type: 'output_audio_buffer.clear' });
+  assert.equal((await truncate)['audio_end_ms'], 400);
+  assert.ok(call.types().includes('output_audio_buffer.cleared'));
+});
+
+test("the server's errors reach the client in its words, and what is no event never reaches the server", LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server);
+  call.send({ type: 'no.such', event_id: 'mine' });
+  await until(() => call.types().includes('error'));
+  assert.deepEqual(call.last('error')['error'], { type: 'invalid_request_error', code: 'invalid_value', message: "Invalid value: 'no.such'.", param: 'type', event_id: 'mine' });
+  call.conversation.handleEvent('{', call.now);
+  assert.equal(call.last('error')['error'].code, 'invalid_json');
+  assert.equal(upstream.received.length, 2);
+});
+
+test('a connection that breaks is told, made anew with the session as it was, and told what was said', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server, { instructions: 'A' });
+  call.send({ type: 'session.update', session: { type: 'realtime', instructions: 'B' } });
+  call.send({ type: 'conversation.item.create', item: { id: 'q', type: 'message', role: 'user', content: [{ type: 'input_text', text: 'Hi' }] } });
+  upstream.say('1', 300, { open: true });
+  await until(() => call.types().includes('response.output_audio_transcript.delta'));
+  const again = server.connected();
+  upstream.cut();
+  await until(() => call.types().includes('error'));
+  assert.equal(call.last('error')['error'].code, 'upstream_disconnected');
+  assert.equal(call.last('error')['error'].type, 'server_error');
+  assert.equal(call.find('response.done')['response'].status, 'failed');
+  call.send({ type: 'response.create' });
+  const second = await again;
+  await second.next('response.create');
+  assert.deepEqual(second.received.map(({ type }) => type), ['session.update', 'conversation.item.create', 'response.create']);
+  assert.equal((second.received[0]['session'] as { instructions: string }).instructions, 'B');
+  assert.equal((second.received[1]['item'] as { content: { text: string }[] }).content[0].text, 'Hi');
+  assert.deepEqual(call.hangups, []);
+  assert.equal(call.types().filter((type) => type === 'session.created').length, 1);
+  second.say('2', 100);
+  await until(() => call.types().filter((type) => type === 'response.done').length === 2);
+  assert.equal(call.events.filter((event) => event.type === 'conversation.item.added' && event['item'].id === 'q').length, 1, 'not told again');
+});
+
+test('a server that refuses the key ends the call, with the reason', LIMIT, async () => {
+  await using server = await RealtimeServer.start('another key');
+  const call = new TestCall(realtime({ upstream: server.url, upstreamKey: KEY }));
+  calls.push(call);
+  await call.start();
+  await until(() => call.hangups.length > 0);
+  assert.deepEqual(call.hangups, ['upstream_unavailable']);
+  assert.match(call.last('error')['error'].message, /answered 401/);
+});
+
+test('a session that the server refuses is told, and the call goes on with its own', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const connected = server.connected();
+  const call = new TestCall(realtime({ upstream: server.url, upstreamKey: KEY }), { audio: { input: {} } });
+  calls.push(call);
+  const upstreamSession = connected.then((upstream) => {
+    upstream.refuseSession = 'No such voice.';
+    return upstream;
+  });
+  await call.start();
+  const upstream = await upstreamSession;
+  await until(() => call.types().includes('session.created'));
+  assert.equal(call.find('error')['error'].message, 'No such voice.');
+  upstream.say('1', 100);
+  await until(() => call.types().includes('response.done'));
+});
+
+test('the end of the call ends the connection', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server);
+  const closed = once(upstream.socket, 'close');
+  call.conversation.close('test', call.now);
+  await closed;
+});
+
+test('without a server it does not start', () => {
+  assert.throws(() => realtime({}), /--upstream/);
+  assert.throws(() => realtime({ upstream: 'https://example.org' }), /--upstream/);
+});
