@@ -81,7 +81,7 @@ async function compare(servers: readonly Server[], calls: number, { quick }: Ben
   const runs: Run[] = [];
   try {
     for (const server of servers) {
-      loads.push(await startLoad(server, { target: server.target, calls, settingUp: SETTING_UP, seconds: quick ? 1.5 : 5 }));
+      loads.push(await startLoad(server, { target: server.target, calls, settingUp: SETTING_UP, seconds: quick ? 1 : 5 }));
     }
     for (let round = 0; round < rounds; round++) for (const load of loads) runs.push(await load.measure());
   } finally {
