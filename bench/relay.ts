@@ -1,19 +1,23 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { parseAddress } from '../src/wire/address.ts';
+import { deriveKey } from '../src/wire/derive-key.ts';
 import { RoutingKeys } from '../src/wire/routing-token.ts';
 import type { LoadResult, LoadTask } from './relay-parts/load.ts';
-import { type BenchArguments, benchArguments, finish, goal, printTable } from './support/report.ts';
+import { buildGoPeer } from './support/go-peer.ts';
+import { type BenchArguments, benchArguments, finish, type Goal, goal, printTable } from './support/report.ts';
 import { type Figure, figure, formatFigure } from './support/stats.ts';
 
 /**
  * What a forwarded packet costs, engine by engine: load generator → relay → echoing transceiver → relay → generator,
  * each in its own process, on loopback. Engines take turns within each round. One echoed packet is two forwarded ones.
+ * `go` is a relay in Go's standard library (bench/peers/go-relay), which has no batched system calls: what is compared
+ * is what a careful author gets there, not the language.
  *
  * On loopback a sender's thread does the receiver's part of the kernel's work too, so figures compare with each other
  * on one machine, not with those of other machines.
  */
-type Engine = 'mmsg' | 'dgram';
+type Engine = 'mmsg' | 'dgram' | 'go';
 
 interface Row {
   readonly engine: Engine;
@@ -31,7 +35,6 @@ interface Peer {
   readonly address: string;
 }
 
-const ENGINES: readonly Engine[] = ['mmsg', 'dgram'];
 const SECRET = 'bench';
 const CLIENTS = 500;
 const MAX_LOSS_PERCENT = 0.1;
@@ -47,13 +50,16 @@ async function main(args: BenchArguments): Promise<void> {
   const ufrag = new RoutingKeys(SECRET).encodeUfrag({ cluster: 0, locator, nonce: 1 });
   const relays: Peer[] = [];
   try {
-    for (const engine of ENGINES) relays.push({ engine, ...(await start('relay-process', SECRET, engine)) });
+    for (const engine of ['mmsg', 'dgram'] as const) relays.push({ engine, ...(await start('relay-process', SECRET, engine)) });
+    const go = await startGoRelay();
+    if ('reason' in go) console.log(go.reason);
+    else relays.push(go);
     const load = (relay: Peer, rate: number, duration: number): Promise<LoadResult> =>
       generate({ relay: relay.address, relayPid: relay.process.pid ?? 0, ufrag, clients: CLIENTS, rate, seconds: duration });
 
     const rows: Row[] = [];
     for (const rate of rates) {
-      const results = new Map<Engine, LoadResult[]>(ENGINES.map((engine) => [engine, []]));
+      const results = new Map<Engine, LoadResult[]>(relays.map(({ engine }) => [engine, []]));
       for (let round = 0; round < repeats; round++) {
         for (const relay of relays) results.get(relay.engine)?.push(await load(relay, rate, seconds));
       }
@@ -91,7 +97,7 @@ async function findMaxRates(
   step: number,
   load: (relay: Peer, rate: number) => Promise<LoadResult>,
 ): Promise<Map<Engine, Figure>> {
-  const found = new Map<Engine, number[]>(ENGINES.map((engine) => [engine, []]));
+  const found = new Map<Engine, number[]>(relays.map(({ engine }) => [engine, []]));
   for (let round = 0; round < rounds; round++) {
     for (const relay of relays) {
       let best = 0;
@@ -128,15 +134,33 @@ function report(rows: readonly Row[], maxRates: ReadonlyMap<Engine, Figure>, arg
     ...[...maxRates].map(([engine, rate]) => [engine, formatFigure(rate, 0)]),
   ]);
   console.log('');
-  // CPU per packet falls with the rate: compare at the highest one that the slower engine carries too.
-  const carried = rows.filter(({ engine, lossPercent }) => engine === 'dgram' && lossPercent.median <= MAX_LOSS_PERCENT);
-  const top = carried.length > 0 ? Math.max(...carried.map(({ rate }) => rate)) : rows[0].rate;
-  const cpuAtTop = (engine: Engine): number =>
-    rows.find((row) => row.engine === engine && row.rate === top)?.cpuMicros.median ?? Number.NaN;
-  const ratio = cpuAtTop('mmsg') / cpuAtTop('dgram');
-  finish('relay', { rows, maxRates: Object.fromEntries(maxRates) }, [
-    goal(`CPU per packet of mmsg, as part of that of dgram, at ${top}/s`, ratio, '', 1, 'at most'),
-  ], args);
+  finish('relay', { rows, maxRates: Object.fromEntries(maxRates) }, goals(rows, maxRates), args);
+}
+
+/** Compared with Go at the highest rate that Go carries in full: CPU per packet falls with the rate. */
+function goals(rows: readonly Row[], maxRates: ReadonlyMap<Engine, Figure>): Goal[] {
+  const peer: Engine = maxRates.has('go') ? 'go' : 'dgram';
+  const carried = rows.filter(({ engine, lossPercent }) => engine === peer && lossPercent.median <= MAX_LOSS_PERCENT);
+  const rate = Math.max(rows[0].rate, ...carried.map((row) => row.rate));
+  const at = (engine: Engine): Row | undefined => rows.find((row) => row.engine === engine && row.rate === rate);
+  const ratio = (value: (row: Row | undefined) => number | undefined): number =>
+    (value(at('mmsg')) ?? Number.NaN) / (value(at(peer)) ?? Number.NaN);
+  const max = (engine: Engine): number => maxRates.get(engine)?.median ?? Number.NaN;
+  return [
+    goal(`CPU per packet of mmsg, as part of that of ${peer}, at ${rate}/s`, ratio((row) => row?.cpuMicros.median), '', 0.6, 'at most'),
+    goal(`p99 round trip of mmsg, as part of that of ${peer}, at ${rate}/s`, ratio((row) => row?.p99Micros.median), '', 1, 'at most'),
+    goal(`Maximum rate of mmsg, as part of that of ${peer}`, max('mmsg') / max(peer), '', 1.5, 'at least'),
+  ];
+}
+
+async function startGoRelay(): Promise<Peer | { reason: string }> {
+  const built = buildGoPeer('go-relay', ['golang-go']);
+  if ('reason' in built) return built;
+  const hex = (info: string, bytes: number): string => Buffer.from(deriveKey(SECRET, info, bytes)).toString('hex');
+  const args = ['127.0.0.1:0', '127.0.0.1', hex('earshot trunk v1', 8), hex('earshot route v1', 16)];
+  const child = spawn(built.program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = (await Promise.race([once(child.stdout, 'data'), failed(child, 'go-relay')])) as [Buffer];
+  return { engine: 'go', process: child, address: line.toString().trim() };
 }
 
 /** Starts a part in its own process; the first thing that it says is its address. */

@@ -62,8 +62,10 @@ export class Shard implements UdpSocketHandler, CallHost {
   readonly #calls = new Map<string, Call>();
   readonly #byUfrag = new Map<string, Call>();
   readonly #paths = new ClientPaths();
-  /** Calls with output that an agent made outside of any datagram or tick. */
+  /** Calls with output that an agent made outside of any datagram. */
   readonly #touched = new Set<Call>();
+  /** The call whose datagram is being handled: it is drained right after, and need not be remembered. */
+  #current: Call | null = null;
   #draining = false;
   #socket: UdpSocket | null = null;
   #bundler: TrunkBundler | null = null;
@@ -232,6 +234,7 @@ export class Shard implements UdpSocketHandler, CallHost {
   }
 
   touched(call: Call): void {
+    if (call === this.#current) return;
     if (this.#touched.size === 0 && !this.#draining) queueMicrotask(() => this.#flush());
     this.#touched.add(call);
   }
@@ -258,6 +261,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     }
     const path = known ?? newPath(data, reader, call, relay);
     const payload = data.subarray(payloadOffset, payloadOffset + payloadLength);
+    this.#current = call;
     // Only a datagram that authenticates moves anything: a forged one must not draw the call's packets to itself.
     if (call.handleDatagram(payload, path, now)) {
       if (!known) this.#paths.add(path);
@@ -266,6 +270,7 @@ export class Shard implements UdpSocketHandler, CallHost {
       path.via = reader.hasVia ? this.#paths.via(data, reader.viaOffset) : null;
     }
     call.drain(now);
+    this.#current = null;
   }
 
   #answer(offer: string, ufrag: string, candidates: readonly TransportAddress[], now: number): Answerer {

@@ -6,18 +6,32 @@ import { parseAddress, type TransportAddress } from '../../src/wire/address.ts';
 import { readStamp, STAMPED_FRAME_BYTES, writeStamp } from './stamp.ts';
 
 /** What a flow of stamped frames measured. */
-export interface FlowFigures {
-  sent: number;
-  received: number;
+export class FlowFigures {
+  sent = 0;
   /** Round trips in ms, in order of arrival. */
-  readonly roundTrips: number[];
+  roundTrips: number[] = [];
+  #from = Number.POSITIVE_INFINITY;
+
+  /** Frames sent from now on count, and no others. */
+  restart(now: number): void {
+    this.sent = 0;
+    this.roundTrips = [];
+    this.#from = now;
+  }
+
+  countSent(now: number): void {
+    if (now >= this.#from) this.sent++;
+  }
+
+  countReceived(frame: Uint8Array): void {
+    const sentAt = readStamp(frame);
+    if (sentAt >= this.#from) this.roundTrips.push(performance.now() - sentAt);
+  }
 }
 
 /** Something that sends one stamped frame per tick and gets it back. */
 export interface Flow {
   readonly figures: FlowFigures;
-  /** Round trips and counts are kept only while true. */
-  measuring: boolean;
   sendFrame(now: number): void;
   /** Timers that are due. */
   tick(now: number): void;
@@ -29,8 +43,7 @@ let certificate: Promise<DtlsCertificate> | null = null;
 
 /** One echo call of Earshot's own client core over its own UDP socket. */
 export class Caller implements Flow, UdpSocketHandler {
-  readonly figures: FlowFigures = { sent: 0, received: 0, roundTrips: [] };
-  measuring = false;
+  readonly figures = new FlowFigures();
   /** From the POST of the offer to keys in place, ms. */
   setupMs = Number.NaN;
   readonly #frame = new Uint8Array(STAMPED_FRAME_BYTES);
@@ -77,7 +90,7 @@ export class Caller implements Flow, UdpSocketHandler {
     writeStamp(this.#frame, now);
     this.#session.sendAudio(this.#frame, this.#mediaTime, false, now);
     this.#mediaTime += 960;
-    if (this.measuring) this.figures.sent++;
+    this.figures.countSent(now);
     this.#drain();
   }
 
@@ -112,26 +125,18 @@ export class Caller implements Flow, UdpSocketHandler {
         break;
       }
       if (output.type === 'transmit') this.#socket?.send(output.data, output.to);
-      else if (output.type === 'audio') this.#hear(output.payload);
+      else if (output.type === 'audio') this.figures.countReceived(output.payload);
       else if (output.type === 'connected') {
         this.setupMs = performance.now() - this.#placedAt;
         this.#resolveConnected();
       } else if (output.type === 'closed') this.#rejectConnected(new Error(`the call ended: ${output.reason}`));
     }
     this.#socket?.flush();
-  }
-
-  #hear(payload: Uint8Array): void {
-    if (!this.measuring) return;
-    this.figures.received++;
-    this.figures.roundTrips.push(performance.now() - readStamp(payload));
-  }
-}
+  }}
 
 /** The same frames over plain UDP to an echo server: what the machine itself takes. */
 export class PlainFlow implements Flow, UdpSocketHandler {
-  readonly figures: FlowFigures = { sent: 0, received: 0, roundTrips: [] };
-  measuring = false;
+  readonly figures = new FlowFigures();
   readonly #frame = new Uint8Array(STAMPED_FRAME_BYTES);
   readonly #target: TransportAddress;
   #socket: UdpSocket | null = null;
@@ -150,7 +155,7 @@ export class PlainFlow implements Flow, UdpSocketHandler {
     writeStamp(this.#frame, now);
     this.#socket?.send(this.#frame, this.#target);
     this.#socket?.flush();
-    if (this.measuring) this.figures.sent++;
+    this.figures.countSent(now);
   }
 
   tick(): void {
@@ -158,9 +163,7 @@ export class PlainFlow implements Flow, UdpSocketHandler {
   }
 
   datagram(data: Uint8Array): void {
-    if (!this.measuring) return;
-    this.figures.received++;
-    this.figures.roundTrips.push(performance.now() - readStamp(data));
+    this.figures.countReceived(data);
   }
 
   batchEnd(): void {

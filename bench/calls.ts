@@ -1,0 +1,238 @@
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { EarshotProcess, freeTcpPort, freeUdpPort } from '../test/support/earshot-process.ts';
+import type { CallLoadOrders, CallLoadReport, CallLoadResult, Percentiles } from './call-parts/call-load.ts';
+import { cpuSeconds } from './support/cpu.ts';
+import { buildGoPeer } from './support/go-peer.ts';
+import { type BenchArguments, benchArguments, finish, type Goal, goal, printTable } from './support/report.ts';
+import { type Figure, figure, formatFigure } from './support/stats.ts';
+
+/**
+ * What an echo call costs: callers ─► relay ─► transceiver ─► relay ─► callers, against a Pion server that writes RTP
+ * straight back, and against plain UDP echo. Each server is a real process or two, driven by a load generator of its own,
+ * 50 frames per second and call. All have their calls up all the time, and take turns at talking within each round.
+ *
+ * CPU is that of the server's whole process tree; for Earshot, relay and transceiver together. Pion runs without
+ * interceptors, so it pays for neither RTCP reports nor NACK, and Earshot for both.
+ */
+type ServerName = 'earshot' | 'pion' | 'udp';
+
+interface Server {
+  readonly name: ServerName;
+  readonly target: string;
+  readonly pids: readonly number[];
+  stop(): Promise<void>;
+}
+
+/** One measurement of one server. */
+interface Run extends CallLoadResult {
+  readonly server: ServerName;
+  readonly cpuSeconds: number;
+  readonly seconds: number;
+}
+
+/** The calls to one server. */
+interface Load {
+  readonly server: Server;
+  readonly setupMs: Percentiles;
+  measure(): Promise<Run>;
+  stop(): Promise<void>;
+}
+
+interface Row {
+  readonly server: ServerName;
+  readonly calls: number;
+  /** Of the server, per frame that came back, µs. */
+  readonly cpuMicros: Figure;
+  /** Of the server, per call, in percent of one core. */
+  readonly cpuPercentPerCall: Figure;
+  readonly setupMs: Percentiles;
+  readonly roundTripP50Ms: Figure;
+  readonly roundTripP99Ms: Figure;
+  /** Median round trip above that of plain UDP echo. */
+  readonly addedMs: number;
+  readonly lossPercent: Figure;
+}
+
+const GOAL_CALLS = 300;
+/** Calls being set up at a time: enough to keep two cores busy. */
+const SETTING_UP = 4;
+const PION_PACKAGES = ['golang-go', 'golang-github-pion-webrtc.v3-dev'];
+
+async function main(args: BenchArguments): Promise<void> {
+  const callCounts = args.quick ? [GOAL_CALLS] : [50, GOAL_CALLS, 500];
+  const servers: Server[] = [];
+  try {
+    servers.push(await startUdpEcho(), await startEarshot());
+    const pion = await startPion();
+    if ('reason' in pion) console.log(pion.reason);
+    else servers.push(pion);
+    const rows: Row[] = [];
+    for (const calls of callCounts) rows.push(...(await compare(servers, calls, args)));
+    report(rows, args);
+  } finally {
+    for (const server of servers) await server.stop();
+  }
+}
+
+async function compare(servers: readonly Server[], calls: number, { quick }: BenchArguments): Promise<Row[]> {
+  const rounds = quick ? 3 : 5;
+  const loads: Load[] = [];
+  const runs: Run[] = [];
+  try {
+    for (const server of servers) {
+      loads.push(await startLoad(server, { target: server.target, calls, settingUp: SETTING_UP, seconds: quick ? 1 : 5 }));
+    }
+    for (let round = 0; round < rounds; round++) for (const load of loads) runs.push(await load.measure());
+  } finally {
+    for (const load of loads) await load.stop();
+  }
+  return summarise(loads, runs, calls);
+}
+
+function summarise(loads: readonly Load[], runs: readonly Run[], calls: number): Row[] {
+  const baseline = figure(runs.filter(({ server }) => server === 'udp').map(({ roundTripMs }) => roundTripMs.p50)).median;
+  return loads.map(({ server: { name }, setupMs }) => {
+    const own = runs.filter(({ server }) => server === name);
+    const of = (value: (run: Run) => number): Figure => figure(own.map(value));
+    const roundTripP50Ms = of(({ roundTripMs }) => roundTripMs.p50);
+    return {
+      server: name,
+      calls,
+      cpuMicros: of((run) => (run.cpuSeconds * 1e6) / run.received),
+      cpuPercentPerCall: of((run) => (100 * run.cpuSeconds) / run.seconds / calls),
+      setupMs,
+      roundTripP50Ms,
+      roundTripP99Ms: of(({ roundTripMs }) => roundTripMs.p99),
+      addedMs: roundTripP50Ms.median - baseline,
+      lossPercent: of(({ sent, received }) => (100 * (sent - received)) / sent),
+    };
+  });
+}
+
+function report(rows: readonly Row[], args: BenchArguments): void {
+  printTable([
+    ['server', 'calls', 'CPU µs/packet', '% of a core/call', 'set-up p50 ms', 'p99 ms', 'round trip p50 ms', 'p99 ms', 'added ms', 'loss %'],
+    ...rows.map((row) => [
+      row.server,
+      String(row.calls),
+      formatFigure(row.cpuMicros, 1),
+      formatFigure(row.cpuPercentPerCall, 3),
+      row.server === 'udp' ? '–' : row.setupMs.p50.toFixed(0),
+      row.server === 'udp' ? '–' : row.setupMs.p99.toFixed(0),
+      formatFigure(row.roundTripP50Ms),
+      formatFigure(row.roundTripP99Ms),
+      row.addedMs.toFixed(2),
+      formatFigure(row.lossPercent, 3),
+    ]),
+  ]);
+  console.log('');
+  finish('calls', rows, goals(rows), args);
+}
+
+function goals(rows: readonly Row[]): Goal[] {
+  const at = (name: ServerName): Row | undefined => rows.find(({ server, calls }) => server === name && calls === GOAL_CALLS);
+  const earshot = at('earshot');
+  const pion = at('pion');
+  if (earshot === undefined || pion === undefined) return [];
+  return [
+    goal(
+      `CPU per echoed packet, relay included, as part of Pion's, at ${GOAL_CALLS} calls`,
+      earshot.cpuMicros.median / pion.cpuMicros.median,
+      '',
+      0.33,
+      'at most',
+    ),
+    goal(
+      `p99 round trip as part of Pion's, at ${GOAL_CALLS} calls`,
+      earshot.roundTripP99Ms.median / pion.roundTripP99Ms.median,
+      '',
+      1,
+      'at most',
+    ),
+  ];
+}
+
+/** Places the calls and resolves when all are up. */
+async function startLoad(server: Server, orders: CallLoadOrders): Promise<Load> {
+  const child = fork(new URL('./call-parts/call-load.js', import.meta.url), [JSON.stringify(orders)]);
+  const failed = once(child, 'exit').then(([code]) => {
+    throw new Error(`the load generator that calls ${server.name} ended with code ${code}`);
+  });
+  failed.catch(() => undefined);
+  const next = async <Type extends CallLoadReport['type']>(type: Type): Promise<Extract<CallLoadReport, { type: Type }>> => {
+    const [message] = (await Promise.race([once(child, 'message'), failed])) as [CallLoadReport];
+    if (message.type !== type) throw new Error(`the load generator says ${message.type} before ${type}`);
+    return message as Extract<CallLoadReport, { type: Type }>;
+  };
+  const cpu = (): number => server.pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0);
+  const { setupMs } = await next('ready');
+  return {
+    server,
+    setupMs,
+    async measure() {
+      child.send('measure');
+      await next('measuring');
+      const cpuBefore = cpu();
+      const startedAt = performance.now();
+      await next('measured');
+      const used = { cpuSeconds: cpu() - cpuBefore, seconds: (performance.now() - startedAt) / 1000 };
+      const { result } = await next('result');
+      return { server: server.name, ...used, ...result };
+    },
+    async stop() {
+      const exit = once(child, 'exit');
+      child.disconnect();
+      await exit;
+    },
+  };
+}
+
+async function startUdpEcho(): Promise<Server> {
+  const child = fork(new URL('./call-parts/udp-echo.js', import.meta.url));
+  const [address] = (await once(child, 'message')) as [string];
+  return { name: 'udp', target: `udp://${address}`, pids: [child.pid ?? 0], stop: () => end(child) };
+}
+
+async function startEarshot(): Promise<Server> {
+  const secrets = { EARSHOT_SECRET: 'a secret of the bench alone' };
+  const udp = `127.0.0.1:${await freeUdpPort()}`;
+  const admin = `127.0.0.1:${await freeTcpPort()}`;
+  const http = `127.0.0.1:${await freeTcpPort()}`;
+  const quiet = ['--log-level', 'error'];
+  const relay = new EarshotProcess(['relay', '--udp', udp, '--trunk', '127.0.0.1:0', '--http', admin, ...quiet], secrets);
+  const transceiver = new EarshotProcess(
+    ['transceiver', '--http', http, '--trunk', '127.0.0.1:0', '--ingress', udp, '--agent', 'echo', '--max-calls', '10000', ...quiet],
+    secrets,
+  );
+  await relay.ready(`http://${admin}`);
+  await transceiver.ready(`http://${http}`);
+  return {
+    name: 'earshot',
+    target: `http://${http}/v1/realtime/calls`,
+    pids: [relay.pid, transceiver.pid],
+    stop: async () => {
+      await Promise.all([relay.kill(), transceiver.kill()]);
+    },
+  };
+}
+
+async function startPion(): Promise<Server | { reason: string }> {
+  const built = buildGoPeer('pion-echo', PION_PACKAGES);
+  if ('reason' in built) return built;
+  const http = `127.0.0.1:${await freeTcpPort()}`;
+  const child = spawn(built.program, [http, `127.0.0.1:${await freeUdpPort()}`], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(child, 'exit').then(() => ({ reason: 'Pion ended before it was ready, so it runs without.' }));
+  const ready = once(child.stdout, 'data').then(() => null);
+  return (
+    (await Promise.race([ready, ended])) ?? { name: 'pion', target: `http://${http}/`, pids: [child.pid ?? 0], stop: () => end(child) }
+  );
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  const exit = once(child, 'exit');
+  child.kill();
+  await exit;
+}
+
+await main(benchArguments());
