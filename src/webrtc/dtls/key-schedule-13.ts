@@ -13,15 +13,6 @@ import type { CipherSuite13, HashName } from './registry.ts';
 const labelPrefix = 'dtls13';
 const ivLength = 12;
 
-/** Bytes that a hash gives, which is also the length of every secret. */
-export function hashLength(hash: HashName): number {
-  return hash === 'sha256' ? 32 : 48;
-}
-
-export function hkdfExtract(hash: HashName, salt: Uint8Array, keyMaterial: Uint8Array): Uint8Array {
-  return createHmac(hash, salt).update(keyMaterial).digest();
-}
-
 /**
  * HKDF-Expand-Label (RFC 8446, section 7.1):
  *
@@ -84,4 +75,13 @@ export function exportKeyingMaterial13(hash: HashName, exporterMaster: Uint8Arra
 
 function emptyHash(hash: HashName): Uint8Array {
   return createHash(hash).digest();
+}
+
+/** Bytes that a hash gives, which is also the length of every secret. */
+function hashLength(hash: HashName): number {
+  return hash === 'sha256' ? 32 : 48;
+}
+
+function hkdfExtract(hash: HashName, salt: Uint8Array, keyMaterial: Uint8Array): Uint8Array {
+  return createHmac(hash, salt).update(keyMaterial).digest();
 }

@@ -151,6 +151,16 @@ describe('a handshake of DTLS 1.3', () => {
     }
   });
 
+  test('forgets what came in clear text ahead of the keys', () => {
+    const pair = newPair();
+    // EncryptedExtensions without any, as anybody can write them.
+    const forged = clearMessage({ type: 8, sequence: 1, body: Uint8Array.of(0, 0) }, 900);
+    pair.tap = (data, from) => (from === 'server' && pair.sent.length === 2 ? [forged, data] : [data]);
+    pair.run(() => pair.quiet, 1_000);
+    assert.ok(pair.quiet);
+    assert.ok(pair.outcome('client').srtp);
+  });
+
   test('fails for somebody in the middle who changes a hello', () => {
     for (const from of ['client', 'server'] as const) {
       const pair = newPair();
