@@ -55,15 +55,20 @@ test('a caller cannot choose the relay addresses of an answer', { timeout }, asy
   assert.deepEqual(frankfurt.calls.requests.map(({ ingress }) => ingress), [undefined, undefined]);
 });
 
-test('nothing that is for gateways alone to say passes from a caller to a cluster', { timeout }, async () => {
+test('a cluster is told who the caller is, and nothing that is for gateways alone to say', { timeout }, async () => {
   const seen: string[] = [];
+  const callers: unknown[] = [];
   await using strange = await startStrangeCluster('frankfurt', 1, (request, response) => {
-    if (request.url !== '/readyz') seen.push(...Object.keys(request.headers));
+    if (request.url !== '/readyz') {
+      seen.push(...Object.keys(request.headers));
+      callers.push(request.headers['x-forwarded-for']);
+    }
     response.end();
   });
   await using gateway = await startTestGateway([clusterEntry(strange)]);
-  await gateway.offer(null, { 'Earshot-Ingress': 'x', 'Earshot-Calls': '1', 'X-OpenAI-Agents-SDK': 'yes', 'X-Request-Thing': 'yes' });
+  await gateway.offer(null, { 'Earshot-Ingress': 'x', 'Earshot-Calls': '1', 'X-Forwarded-For': '1.1.1.1, 203.0.113.9', 'X-OpenAI-Agents-SDK': 'yes', 'X-Request-Thing': 'yes' });
   assert.deepEqual(seen.filter((name) => name.startsWith('earshot-')), []);
+  assert.deepEqual(callers, ['203.0.113.9'], 'and not what the caller says of itself');
   for (const name of ['authorization', 'content-type', 'x-openai-agents-sdk', 'x-request-thing']) assert.ok(seen.includes(name), name);
 });
 
