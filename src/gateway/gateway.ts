@@ -122,7 +122,7 @@ export class Gateway {
     this.counters.located(location.source);
     const clusters = this.#file.current;
     const candidates = steer(location.place, this.#health.states());
-    const headers = forwardedHeaders(request.headers);
+    const headers = this.#headersFor(request);
     const chosen = (candidate: Candidate): readonly TransportAddress[] => chooseIngress(location.place, candidate.cluster, clusters);
     const { winner, attempts } = await firstAnswer({
       candidates,
@@ -158,7 +158,7 @@ export class Gateway {
 
   /** Brings a request that any cluster can answer to the nearest one that does. @throws {CallError} 503 */
   async askAny(request: GatewayRequest): Promise<UpstreamResponse> {
-    const headers = forwardedHeaders(request.headers);
+    const headers = this.#headersFor(request);
     for (const { cluster } of steer(this.#locate(request).place, this.#health.states())) {
       try {
         const response = await this.#send(request, cluster.signaling.origin, headers);
@@ -174,7 +174,7 @@ export class Gateway {
   async askAbout(callId: string, request: GatewayRequest): Promise<UpstreamResponse> {
     const { origin, cluster } = this.whereIs(callId);
     try {
-      return await this.#send(request, origin, forwardedHeaders(request.headers));
+      return await this.#send(request, origin, this.#headersFor(request));
     } catch (error) {
       this.#logger.warn({ call: callId.slice(0, 12), cluster: cluster.name, err: error }, 'the cluster of a call does not answer');
       throw new CallError(502, 'cluster_unreachable', 'The cluster that holds the call does not answer; try again.', { cause: error });
@@ -209,6 +209,11 @@ export class Gateway {
 
   #locate({ peer, headers }: GatewayRequest): Location {
     return this.#locator.locate(this.#locator.address(peer, headers), peer, headers);
+  }
+
+  /** The caller's headers, and the caller's address for a gateway behind this one. */
+  #headersFor(request: GatewayRequest): OutgoingHttpHeaders {
+    return { ...forwardedHeaders(request.headers), 'x-forwarded-for': this.callerAddress(request) };
   }
 
   /** A gateway before this one knew the caller's place better: what it chose is passed on. */

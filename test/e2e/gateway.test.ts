@@ -63,7 +63,11 @@ test('a caller is brought to the first cluster, and when that dies to the second
   });
   await writeFile(file, stringify({ clusters: [entry(1, 'first', first), entry(2, 'second', second)] }));
   const http = `127.0.0.1:${await freeTcpPort()}`;
-  await using gateway = new EarshotProcess(['gateway', '--http', http, '--clusters', file, '--drain-timeout', '0s'], SECRET);
+  // A dead cluster refuses the connection at once; a machine that is busy must not make a living one look slow.
+  await using gateway = new EarshotProcess(
+    ['gateway', '--http', http, '--clusters', file, '--attempt-timeout', '10s', '--drain-timeout', '0s'],
+    SECRET,
+  );
   await gateway.ready(`http://${http}`);
   const endpoint = `http://${http}/v1/realtime/calls`;
 

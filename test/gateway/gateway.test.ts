@@ -55,6 +55,37 @@ test('a caller cannot choose the relay addresses of an answer', { timeout }, asy
   assert.deepEqual(frankfurt.calls.requests.map(({ ingress }) => ingress), [undefined, undefined]);
 });
 
+test('a cluster is told who the caller is, and nothing that is for gateways alone to say', { timeout }, async () => {
+  const seen: string[] = [];
+  const callers: unknown[] = [];
+  await using strange = await startStrangeCluster('frankfurt', 1, (request, response) => {
+    if (request.url !== '/readyz') {
+      seen.push(...Object.keys(request.headers));
+      callers.push(request.headers['x-forwarded-for']);
+    }
+    response.end();
+  });
+  await using gateway = await startTestGateway([clusterEntry(strange)]);
+  await gateway.offer(null, { 'Earshot-Ingress': 'x', 'Earshot-Calls': '1', 'X-Forwarded-For': '1.1.1.1, 203.0.113.9', 'X-OpenAI-Agents-SDK': 'yes', 'X-Request-Thing': 'yes' });
+  assert.deepEqual(seen.filter((name) => name.startsWith('earshot-')), []);
+  assert.deepEqual(callers, ['203.0.113.9'], 'and not what the caller says of itself');
+  for (const name of ['authorization', 'content-type', 'x-openai-agents-sdk', 'x-request-thing']) assert.ok(seen.includes(name), name);
+});
+
+test('what the outer of two gateways chose for its caller, the inner one passes on', { timeout }, async () => {
+  await using frankfurt = await startCluster('frankfurt', 1);
+  const relays = { ingress: [{ address: '192.0.2.1:3478' }, { address: '192.0.2.2:3478', latitude: 39, longitude: -77.5 }, { address: '192.0.2.3:3478', latitude: 35, longitude: 139 }] };
+  // The inner one does not know the place.
+  await using inner = await startTestGateway([clusterEntry(frankfurt, relays)], { trustHeaders: 'cloudflare' });
+  await using outer = await startTestGateway([clusterEntry({ ...frankfurt, url: inner.url }, relays)]);
+  const response = await outer.offer('virginia');
+  assert.equal(response.status, 201);
+  const told = frankfurt.calls.requests.at(-1)?.ingress?.map(formatAddress);
+  assert.deepEqual(told, ['192.0.2.2:3478', '192.0.2.1:3478']);
+  assert.equal((await fetch(outer.url + response.headers.get('location'), { method: 'DELETE', headers: KEY })).status, 200);
+  assert.equal(frankfurt.calls.live.size, 0);
+});
+
 test('any gateway brings hang-up and ICE restart to the cluster that the call id names', { timeout }, async () => {
   await using frankfurt = await startCluster('frankfurt', 1);
   await using virginia = await startCluster('virginia', 2);
