@@ -31,6 +31,10 @@ let certificate: Promise<DtlsCertificate> | null = null;
 export class Caller implements Flow, UdpSocketHandler {
   readonly figures: FlowFigures = { sent: 0, received: 0, roundTrips: [] };
   measuring = false;
+  /** Told of every frame that is heard, measured or not, and when. The payload is valid during the call only. */
+  onHeard: (payload: Uint8Array, at: number) => void = () => undefined;
+  /** Told why the call ended, if that was not by `close`. */
+  onEnded: (reason: string) => void = () => undefined;
   /** From the POST of the offer to keys in place, ms. */
   setupMs = Number.NaN;
   readonly #frame = new Uint8Array(STAMPED_FRAME_BYTES);
@@ -116,15 +120,20 @@ export class Caller implements Flow, UdpSocketHandler {
       else if (output.type === 'connected') {
         this.setupMs = performance.now() - this.#placedAt;
         this.#resolveConnected();
-      } else if (output.type === 'closed') this.#rejectConnected(new Error(`the call ended: ${output.reason}`));
+      } else if (output.type === 'closed') {
+        this.#rejectConnected(new Error(`the call ended: ${output.reason}`));
+        this.onEnded(output.reason);
+      }
     }
     this.#socket?.flush();
   }
 
   #hear(payload: Uint8Array): void {
+    const now = performance.now();
+    this.onHeard(payload, now);
     if (!this.measuring) return;
     this.figures.received++;
-    this.figures.roundTrips.push(performance.now() - readStamp(payload));
+    this.figures.roundTrips.push(now - readStamp(payload));
   }
 }
 

@@ -16,6 +16,7 @@ import { VERSION } from './version.ts';
 interface DevFlags {
   readonly http: string;
   readonly udp: string;
+  readonly redis?: string;
   readonly agent: string;
   readonly apiKey?: string;
   readonly workers: number;
@@ -37,6 +38,7 @@ export function addDevCommand(program: Command, roles: Roles): void {
     .description('Runs a relay, a transceiver and the talk page together, with real UDP between them.')
     .addOption(options.http('address of the talk page and the HTTP API').default('127.0.0.1:8080', '127.0.0.1:8080'))
     .addOption(options.udp('UDP address that callers send to').default('127.0.0.1:3478', '127.0.0.1:3478'))
+    .addOption(options.redis())
     .addOption(options.agent())
     .addOption(options.apiKey())
     .addOption(options.workers('worker threads of the transceiver').default(1))
@@ -52,7 +54,7 @@ export function addDevCommand(program: Command, roles: Roles): void {
 }
 
 async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
-  const { agent, workers, maxCalls, logLevel, apiKey = null } = flags;
+  const { agent, redis, workers, maxCalls, logLevel, apiKey = null } = flags;
   const secrets = findSecrets() ?? { secret: randomBytes(32).toString('base64') };
   const logger = createLogger({ level: logLevel, redact: [...Object.values(secrets), apiKey ?? ''] });
   warnOfWeakSecret(secrets, logger);
@@ -65,11 +67,12 @@ async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
     trunk: TRUNK,
     cluster: 0,
     engine: 'auto',
+    ...(redis === undefined ? {} : { redis }),
     workers: 1,
     maxFlows: 4096,
     idleTimeoutMs: 60_000,
     trunkMtu: TRUNK_MTU,
-  });
+  }, logger);
   const transceiver = await roles.startTransceiver({
     ...secrets,
     trunk: TRUNK,

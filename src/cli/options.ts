@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { LOG_LEVELS } from '../observe/log.ts';
 import { ENGINES } from './roles.ts';
-import { duration, endpoint, integer, list } from './values.ts';
+import { duration, endpoint, integer, list, redisUrl } from './values.ts';
 
 const NETWORK = 'Network:';
 const CALLS = 'Calls:';
@@ -46,6 +46,8 @@ export const options = {
   engine: () => option(NETWORK, '--engine <engine>', 'how UDP is read and written; mmsg is batched, on Linux').choices(ENGINES).default('auto'),
   allowTargets: () =>
     option(NETWORK, '--allow-targets <net,…>', 'IPv4 networks that transceivers may be in; loopback and private ones unless given').argParser(list),
+  redis: () =>
+    option(NETWORK, '--redis <url>', 'Redis that remembers flows for relays that restart; redis://host:6379').argParser(redisUrl),
   agent: () => option(CALLS, '--agent <agent>', 'who answers: parrot, echo or a module like ./agent.js').default('parrot', 'parrot'),
   apiKey: () => option(CALLS, '--api-key <key>', 'what the HTTP API asks for; needed beyond loopback (the variable keeps it out of process lists)'),
   workers: (description: string) => option(LIMITS, '--workers <n>', description).argParser(integer(1, 256)),

@@ -12,11 +12,13 @@ export interface EngineOptions {
   readonly workers: readonly RelayWorkerSetup[];
 }
 
-/** Running relay workers. */
+/** Running relay workers. What they say once they run are `RecoveryMessage`s. */
 export interface RelayEngine {
   readonly udp: TransportAddress;
   readonly trunk: readonly TransportAddress[];
   readonly threads: readonly Worker[];
+  /** Hands a worker the flow records that the recovery cache has found. */
+  answer(worker: number, records: Uint8Array): void;
   /** Ends the workers, then closes the sockets. Called once. */
   close(): Promise<void>;
 }
