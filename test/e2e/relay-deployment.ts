@@ -1,4 +1,5 @@
 import { Caller } from '../../bench/support/caller.ts';
+import { readStamp } from '../../bench/support/stamp.ts';
 import { EarshotProcess, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
 
 const ENVIRONMENT = { EARSHOT_SECRET: 'a secret that both roles of this test share' };
@@ -14,8 +15,9 @@ export interface DeploymentOptions {
 /** One relay that can be killed and started again, and one transceiver, as processes of their own. */
 export class Deployment {
   readonly endpoint: string;
-  /** The relay's public address. */
+  /** The relay's public address, and that of its first worker's trunk. */
   readonly udp: string;
+  readonly trunk: string;
   readonly #relayArguments: readonly string[];
   readonly #relayHttp: string;
   readonly #transceiver: EarshotProcess;
@@ -24,6 +26,7 @@ export class Deployment {
   private constructor(endpoint: string, udp: string, relayHttp: string, relayArguments: readonly string[], transceiver: EarshotProcess) {
     this.endpoint = endpoint;
     this.udp = udp;
+    this.trunk = relayArguments[4];
     this.#relayHttp = relayHttp;
     this.#relayArguments = relayArguments;
     this.#transceiver = transceiver;
@@ -83,13 +86,15 @@ export interface Line {
   readonly sentAt: number[];
   /** Times at which frames came, ms. */
   readonly heardAt: number[];
+  /** Times at which the frames that came had left, when an echo sent them. */
+  readonly echoedFrom: number[];
   ended: string | null;
 }
 
 /** Calls at once, all of which send a frame every 20 ms, or with `silent` nothing but what keeps a call up. */
 export class Callers {
   readonly lines: Line[] = [];
-  readonly #silent: boolean;
+  #silent: boolean;
   readonly #clock: NodeJS.Timeout;
   readonly #startedAt = performance.now();
   #ticks = 0;
@@ -104,14 +109,28 @@ export class Callers {
     const callers = new Callers(silent);
     for (let i = 0; i < count; i++) {
       const caller = await Caller.place(endpoint);
-      const line: Line = { caller, sentAt: [], heardAt: [], ended: null };
-      caller.onHeard = (_payload, at) => line.heardAt.push(at);
+      const line: Line = { caller, sentAt: [], heardAt: [], echoedFrom: [], ended: null };
+      caller.onHeard = (payload, at) => {
+        line.heardAt.push(at);
+        line.echoedFrom.push(readStamp(payload));
+      };
       caller.onEnded = (reason) => (line.ended = reason);
       callers.lines.push(line);
       await caller.connected;
     }
     await callers.hear(performance.now());
     return callers;
+  }
+
+  /** Sends no more frames, waits for those under way, and tells how many of those sent since never came back. */
+  async fallSilent(since: number): Promise<{ sent: number; lost: number }> {
+    this.#silent = true;
+    const count = (of: (line: Line) => readonly number[]): number =>
+      this.lines.reduce((sum, line) => sum + of(line).filter((at) => at >= since).length, 0);
+    const echoed = (): number => count((line) => line.echoedFrom);
+    for (let before = -1; before !== echoed(); await pause(300)) before = echoed();
+    const sent = count((line) => line.sentAt);
+    return { sent, lost: sent - echoed() };
   }
 
   /** Resolves when every call has heard something after `since`, or has ended. */
