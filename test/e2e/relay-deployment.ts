@@ -68,10 +68,13 @@ export class Deployment {
   }
 
   /** The value of one series of the relay's metrics, `earshot_relay_` left out; 0 when there is none. */
-  async relayMetric(series: string): Promise<number> {
-    const text = await (await fetch(`${this.#relayHttp}/metrics`)).text();
-    const line = text.split('\n').find((candidate) => candidate.startsWith(`earshot_relay_${series} `));
-    return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ') + 1));
+  relayMetric(series: string): Promise<number> {
+    return metric(this.#relayHttp, `earshot_relay_${series}`);
+  }
+
+  /** The value of one series of the transceiver's metrics, by its full name. */
+  transceiverMetric(series: string): Promise<number> {
+    return metric(new URL(this.endpoint).origin, series);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -161,6 +164,12 @@ export class Callers {
       caller.tick(now);
     }
   }
+}
+
+async function metric(url: string, series: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `));
+  return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ') + 1));
 }
 
 export function pause(ms: number): Promise<void> {
