@@ -12,8 +12,8 @@ export const roles: Roles = {
   async startRelay(options, logger) {
     const relaying = await import('../relay/index.ts');
     const { redis, ...relayOptions } = options;
-    const store = redis === undefined ? {} : { store: await openRedis(redis, logger) };
-    const relay = await relaying.startRelay({ ...relayOptions, ...store });
+    const store = redis === undefined ? undefined : await openRedis(redis, logger);
+    const relay = await relaying.startRelay({ ...relayOptions, ...(store && { store }) });
     return Object.assign(relay, { metrics: () => [...relayReadings(relay, relaying.RELAY_COUNTERS), ...recoveryReadings(relay.recovery())] });
   },
   async startTransceiver(options) {

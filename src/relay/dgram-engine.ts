@@ -20,6 +20,7 @@ export async function startDgramEngine(options: EngineOptions): Promise<RelayEng
     udp: message.udp,
     trunk: [message.trunk],
     threads: [thread],
+    started: Promise.resolve(),
     answer(_worker, records) {
       post(thread, records);
     },

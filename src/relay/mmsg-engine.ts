@@ -10,8 +10,8 @@ import { MAIL, STOP, controlWord } from './worker-setup.ts';
 const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;
 
-/** Opens all sockets in a fixed order, then starts one blocking loop per worker. Resolves when all run. @throws {NetError} */
-export async function startMmsgEngine(options: EngineOptions): Promise<RelayEngine> {
+/** Opens all sockets in a fixed order, then starts one blocking loop per worker. @throws {NetError} */
+export function startMmsgEngine(options: EngineOptions): RelayEngine {
   const libc = requireLibc();
   const { receiveBuffer, sendBuffer, workers: setups } = options;
   const buffers = { receiveBuffer, sendBuffer };
@@ -47,11 +47,11 @@ export async function startMmsgEngine(options: EngineOptions): Promise<RelayEngi
   // A thread in poll(2) would hold up the end of the process until its time-out.
   process.once('exit', stop);
   const exits = Promise.allSettled(threads.map((thread) => once(thread, 'exit')));
-  await Promise.all(threads.map((thread) => once(thread, 'message')));
   return {
     udp: publicSockets[0].address,
     trunk: trunkSockets.map(({ address }) => address),
     threads,
+    started: Promise.all(threads.map((thread) => once(thread, 'message'))),
     answer(worker, records) {
       post(threads[worker], records);
       signal(worker, MAIL);

@@ -17,7 +17,7 @@ import { RecoveryDesk, type RecoveryFigures } from './recovery-desk.ts';
 import type { RecoveryMessage } from './recovery-mail.ts';
 import type { RelayEngine } from './relay-engine.ts';
 import { DEFAULT_SOURCE_RATE, type SourceRate } from './source-limit.ts';
-import { type RelayWorkerSetup, counterBlock, makeShared } from './worker-setup.ts';
+import { RUNNING, type RelayWorkerSetup, counterBlock, makeShared } from './worker-setup.ts';
 
 export interface RelayOptions {
   /** The public address that clients send to. `[::]` serves IPv4 as well. */
@@ -84,7 +84,7 @@ const QUIET_MS = 5000;
 const DRAIN_CHECK_MS = 100;
 
 /**
- * Starts a relay: opens its sockets, then its workers.
+ * Starts a relay: opens its sockets, then its workers; resolves when they forward.
  * @throws {NetError} `EADDRINUSE` and the like, or `ENOSYS` when the engine asked for cannot run here.
  * @throws {RangeError} for an option out of range, with a message that says what is right.
  */
@@ -101,7 +101,15 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     sendBuffer: DEFAULT_SOCKET_BUFFER,
     workers,
   });
-  return new RunningRelay(engine, options, running, workers);
+  const relay = new RunningRelay(engine, options, running, workers);
+  try {
+    await running.started;
+  } catch (error) {
+    relay.finished.catch(() => undefined);
+    await relay.close();
+    throw error;
+  }
+  return relay;
 }
 
 class RunningRelay implements Relay {
@@ -185,7 +193,11 @@ function openDesk({ secret, previousSecret, cluster = 0 }: RelayOptions, store: 
     ttlMs: FLOW_TTL_MS,
     answer: (worker, records) => running.answer(worker, records),
   });
-  running.threads.forEach((thread, i) => thread.on('message', (message: RecoveryMessage) => desk.handle(i, message)));
+  for (const [i, thread] of running.threads.entries()) {
+    thread.on('message', (message: typeof RUNNING | RecoveryMessage) => {
+      if (message !== RUNNING) desk.handle(i, message);
+    });
+  }
   return desk;
 }
 

@@ -67,6 +67,24 @@ test('kill -9 while only the callers talk, with a Redis that is gone: each next 
   }
 });
 
+test('a Redis that freezes, dies and comes back empty costs the calls not one frame', { timeout: 90_000 }, async (context) => {
+  await using redis = await RedisServer.start();
+  await using deployment = await Deployment.start({ agent: 'echo', redis: redis.url });
+  await using callers = await Callers.place(deployment.endpoint, CALLS / 2);
+  const since = performance.now();
+  redis.freeze();
+  await pause(1500);
+  redis.thaw();
+  await redis.kill();
+  await pause(500);
+  await redis.start();
+  await pause(1000);
+  const { sent, lost } = await callers.fallSilent(since);
+  assertHeld(callers);
+  context.diagnostic(`${lost} of ${sent} frames lost`);
+  assert.equal(lost, 0);
+});
+
 function assertHeld(callers: Callers): void {
   assert.deepEqual(callers.lines.flatMap(({ ended }) => ended ?? []), [], 'no call may end');
 }

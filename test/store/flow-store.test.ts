@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createClient } from 'redis';
 import { type FlowStore, MemoryStore, RedisStore } from '../../src/store/index.ts';
 import { RedisServer } from '../support/redis.ts';
 
@@ -79,6 +80,22 @@ describe('Redis store without Redis', { timeout: 30_000 }, () => {
       server.thaw();
       while ((await store.read(['a']).catch(() => 'failed')) === 'failed') await delay(20);
     } finally {
+      await store.close();
+    }
+  });
+
+  it('fails to write to a server that is full, and reads on', async () => {
+    await using server = await RedisServer.start();
+    const store = await connected(server.url);
+    const operator = createClient({ url: server.url });
+    await operator.connect();
+    try {
+      await store.write([{ key: 'a', value: '1' }], 60_000);
+      await operator.configSet('maxmemory', '1');
+      await assert.rejects(store.write([{ key: 'b', value: '2' }], 60_000));
+      assert.deepEqual(await store.read(['a', 'b']), ['1', null]);
+    } finally {
+      operator.destroy();
       await store.close();
     }
   });
