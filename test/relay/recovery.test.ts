@@ -96,6 +96,19 @@ describe('recovery desk', { timeout: 10_000 }, () => {
     await desk.close();
   });
 
+  it('writes a flow again that has moved while it was being written', async () => {
+    const store = new FailingStore();
+    store.fails = false;
+    const { desk } = openDesk(store);
+    store.during = () => desk.handle(0, learned([CLIENT], parseAddress('10.0.0.2:7100')));
+    desk.handle(0, learned([CLIENT], TARGET));
+    await until(() => desk.figures.written === 2);
+    const seal = new FlowSeal(SECRET, undefined, 0);
+    const last = seal.open(client(CLIENT), store.written[1].value);
+    assert.deepEqual(last, Buffer.from(endpoint(parseAddress('10.0.0.2:7100'))));
+    await desk.close();
+  });
+
   it('holds a bounded number of questions and flows while the store says nothing', async () => {
     const { desk } = openDesk(new SilentStore());
     for (let batch = 0; batch < 400; batch++) {
@@ -189,6 +202,8 @@ function openDesk(store: FlowStore): { desk: RecoveryDesk; answers: { worker: nu
 class FailingStore implements FlowStore {
   fails = true;
   readonly written: FlowStoreEntry[] = [];
+  /** Happens while the next write is under way. */
+  during: (() => void) | null = null;
 
   read(): Promise<never> {
     return Promise.reject(new Error('away'));
@@ -196,6 +211,8 @@ class FailingStore implements FlowStore {
 
   async write(entries: readonly FlowStoreEntry[]): Promise<void> {
     if (this.fails) throw new Error('away');
+    this.during?.();
+    this.during = null;
     this.written.push(...entries);
   }
 
