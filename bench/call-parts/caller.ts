@@ -44,6 +44,10 @@ let certificate: Promise<DtlsCertificate> | null = null;
 /** One echo call of Earshot's own client core over its own UDP socket. */
 export class Caller implements Flow, UdpSocketHandler {
   readonly figures = new FlowFigures();
+  /** Told of every frame that is heard, measured or not, and when. The payload is valid during the call only. */
+  onHeard: (payload: Uint8Array, at: number) => void = () => undefined;
+  /** Told why the call ended, if that was not by `close`. */
+  onEnded: (reason: string) => void = () => undefined;
   /** From the POST of the offer to keys in place, ms. */
   setupMs = Number.NaN;
   readonly #frame = new Uint8Array(STAMPED_FRAME_BYTES);
@@ -125,14 +129,23 @@ export class Caller implements Flow, UdpSocketHandler {
         break;
       }
       if (output.type === 'transmit') this.#socket?.send(output.data, output.to);
-      else if (output.type === 'audio') this.figures.countReceived(output.payload);
+      else if (output.type === 'audio') this.#hear(output.payload);
       else if (output.type === 'connected') {
         this.setupMs = performance.now() - this.#placedAt;
         this.#resolveConnected();
-      } else if (output.type === 'closed') this.#rejectConnected(new Error(`the call ended: ${output.reason}`));
+      } else if (output.type === 'closed') {
+        this.#rejectConnected(new Error(`the call ended: ${output.reason}`));
+        this.onEnded(output.reason);
+      }
     }
     this.#socket?.flush();
-  }}
+  }
+
+  #hear(payload: Uint8Array): void {
+    this.onHeard(payload, performance.now());
+    this.figures.countReceived(payload);
+  }
+}
 
 /** The same frames over plain UDP to an echo server: what the machine itself takes. */
 export class PlainFlow implements Flow, UdpSocketHandler {

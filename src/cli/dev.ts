@@ -16,6 +16,7 @@ import { VERSION } from './version.ts';
 interface DevFlags extends AgentFlags {
   readonly http: string;
   readonly udp: string;
+  readonly redis?: string;
   readonly apiKey?: string;
   readonly workers: number;
   readonly maxCalls?: number;
@@ -36,7 +37,8 @@ export function addDevCommand(program: Command, roles: Roles): void {
     .summary('relay, transceiver and talk page in one, to try and to develop')
     .description('Runs a relay, a transceiver and the talk page together, with real UDP between them.')
     .addOption(options.http('address of the talk page and the HTTP API').default('127.0.0.1:8080', '127.0.0.1:8080'))
-    .addOption(options.udp('UDP address that callers send to').default('127.0.0.1:3478', '127.0.0.1:3478'));
+    .addOption(options.udp('UDP address that callers send to').default('127.0.0.1:3478', '127.0.0.1:3478'))
+    .addOption(options.redis());
   addAgentOptions(command)
     .addOption(options.apiKey())
     .addOption(options.workers('worker threads of the transceiver').default(1))
@@ -53,7 +55,7 @@ export function addDevCommand(program: Command, roles: Roles): void {
 }
 
 async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
-  const { agent, workers, maxCalls, logLevel, apiKey = null } = flags;
+  const { agent, redis, workers, maxCalls, logLevel, apiKey = null } = flags;
   const secrets = findSecrets() ?? { secret: randomBytes(32).toString('base64') };
   const logger = createLogger({ level: logLevel, redact: [...Object.values(secrets), apiKey ?? '', flags.upstreamKey ?? ''] });
   warnOfWeakSecret(secrets, logger);
@@ -66,11 +68,12 @@ async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
     trunk: TRUNK,
     cluster: 0,
     engine: 'auto',
+    ...(redis === undefined ? {} : { redis }),
     workers: 1,
     maxFlows: 4096,
     idleTimeoutMs: 60_000,
     trunkMtu: TRUNK_MTU,
-  });
+  }, logger);
   const transceiver = await roles.startTransceiver({
     ...secrets,
     trunk: TRUNK,

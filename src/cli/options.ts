@@ -2,7 +2,7 @@ import { Option, type Command } from 'commander';
 import type { AgentSettings } from '../agents/load.ts';
 import { LOG_LEVELS } from '../observe/log.ts';
 import { ENGINES } from './roles.ts';
-import { duration, endpoint, integer, list, url } from './values.ts';
+import { duration, endpoint, integer, list, redisUrl, url } from './values.ts';
 
 const NETWORK = 'Network:';
 const CALLERS = 'Callers:';
@@ -64,6 +64,8 @@ export const options = {
   llm: () => option(CALLS, '--llm <model>', 'language model of cascade, as --stt; gpt-4o-mini unless given'),
   tts: () => option(CALLS, '--tts <model>', 'text to speech of cascade, as --stt; tts-1 unless given'),
   maxDuration: () => option(LIMITS, '--max-duration <time>', 'the longest that a call may last').argParser(duration).default(3_600_000, '1h'),
+  redis: () =>
+    option(NETWORK, '--redis <url>', 'Redis that remembers flows for relays that restart; redis://host:6379').argParser(redisUrl),
   apiKey: () => option(CALLS, '--api-key <key>', 'what the HTTP API asks for; needed beyond loopback (the variable keeps it out of process lists)'),
   workers: (description: string) => option(LIMITS, '--workers <n>', description).argParser(integer(1, 256)),
   maxCalls: () => option(LIMITS, '--max-calls <n>', 'calls at once, 1000 per worker unless given; more are told to come back later').argParser(integer(1, 1_000_000)),

@@ -18,6 +18,7 @@ interface RelayFlags {
   readonly cluster: number;
   readonly engine: Engine;
   readonly allowTargets?: string[];
+  readonly redis?: string;
   readonly workers?: number;
   readonly maxFlows: number;
   readonly idleTimeout: number;
@@ -37,6 +38,7 @@ export function addRelayCommand(program: Command, roles: Roles): void {
     .addOption(options.cluster())
     .addOption(options.engine())
     .addOption(options.allowTargets())
+    .addOption(options.redis())
     .addOption(options.workers('worker threads, one per core unless given; the dgram engine has one'))
     .addOption(options.maxFlows())
     .addOption(options.idleTimeout())
@@ -48,7 +50,7 @@ export function addRelayCommand(program: Command, roles: Roles): void {
 }
 
 async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
-  const { cluster, engine, allowTargets, workers, maxFlows, trunkMtu, logLevel } = flags;
+  const { cluster, engine, allowTargets, redis, workers, maxFlows, trunkMtu, logLevel } = flags;
   const secrets = readSecrets();
   const logger = createLogger({ level: logLevel, redact: Object.values(secrets) });
   warnOfWeakSecret(secrets, logger);
@@ -58,12 +60,13 @@ async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
     trunk: await resolveAddress(flags.trunk),
     ...(allowTargets === undefined ? {} : { allowTargets }),
     ...(workers === undefined ? {} : { workers }),
+    ...(redis === undefined ? {} : { redis }),
     cluster,
     engine,
     maxFlows,
     idleTimeoutMs: flags.idleTimeout,
     trunkMtu,
-  });
+  }, logger);
   let ready = true;
   const metrics = new Metrics(VERSION, 'relay');
   metrics.add(relay.metrics);

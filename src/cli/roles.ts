@@ -1,13 +1,13 @@
 import type { AgentSettings } from '../agents/load.ts';
 import type { MetricReader } from '../observe/metrics.ts';
-import type { LogLevel } from '../observe/log.ts';
+import type { LogLevel, Logger } from '../observe/log.ts';
 import type { CallService } from '../signaling/call-service.ts';
 import type { TransportAddress } from '../wire/address.ts';
 
 /** What the commands start. They get it handed in, so that they can be tested without a packet being sent. */
 export interface Roles {
   /** @throws with a sentence that says what to do, when a port is taken or an option is wrong. */
-  startRelay(options: RelayOptions): Promise<RelayRole>;
+  startRelay(options: RelayOptions, logger: Logger): Promise<RelayRole>;
   /** @throws with a sentence that says what to do, when a port is taken or the agent does not load. */
   startTransceiver(options: TransceiverOptions): Promise<TransceiverRole>;
   routingKeys(secrets: Secrets): Promise<RoutingKeys>;
@@ -35,6 +35,8 @@ export interface RelayOptions extends Secrets {
   readonly idleTimeoutMs: number;
   /** Largest UDP payload on the trunk, bytes. */
   readonly trunkMtu: number;
+  /** URL of the Redis that remembers flows. */
+  readonly redis?: string;
 }
 
 export const ENGINES = ['auto', 'mmsg', 'dgram'] as const;

@@ -37,6 +37,14 @@ export function integer(min: number, max: number): (text: string) => number {
   };
 }
 
+/** `redis://` or, with TLS, `rediss://`. */
+export function redisUrl(text: string): string {
+  if (!/^rediss?:\/\/./.test(text) || !URL.canParse(text)) {
+    throw new InvalidArgumentError('Write redis://host:6379, or rediss:// for TLS.');
+  }
+  return text;
+}
+
 /** `500ms`, `30s`, `5m`, `1h`, or a number of seconds; in milliseconds. */
 export function duration(text: string): number {
   const [, number, unit] = /^(\d{1,9})(ms|s|m|h|)$/.exec(text) ?? [];

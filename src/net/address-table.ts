@@ -20,7 +20,7 @@ const WORDS = 4;
 
 export class AddressTable {
   readonly capacity: number;
-  /** When the slot was last touched, in the clock of the caller's `now`. */
+  /** When the slot was last touched, in the clock of the caller's `now`; -Infinity while it is free. */
   readonly lastSeen: Float64Array;
   /** Whether the last `obtain` made a new entry. */
   inserted = false;
@@ -58,7 +58,7 @@ export class AddressTable {
     while (positions < 2 * capacity) positions *= 2;
     this.#mask = positions - 1;
     this.#index = new Int32Array(positions).fill(NONE);
-    this.lastSeen = new Float64Array(capacity);
+    this.lastSeen = new Float64Array(capacity).fill(Number.NEGATIVE_INFINITY);
     this.#words = new Int32Array(capacity * WORDS);
     this.#ports = new Uint16Array(capacity);
     this.#hashes = new Int32Array(capacity);
@@ -104,6 +104,12 @@ export class AddressTable {
     return slot;
   }
 
+  /** Writes a slot's address as 16 bytes, IPv4 as an IPv4-mapped one; returns its port. */
+  readAddress(slot: number, into: Uint8Array, offset: number): number {
+    for (let i = 0; i < 4 * WORDS; i++) into[offset + i] = this.#words[slot * WORDS + (i >> 2)] >>> (24 - 8 * (i & 3));
+    return this.#ports[slot];
+  }
+
   /** Marks a slot as used at `now`. */
   touch(slot: number, now: number): void {
     this.lastSeen[slot] = now;
@@ -119,6 +125,7 @@ export class AddressTable {
     this.#unlink(slot);
     this.#older[slot] = this.#free;
     this.#free = slot;
+    this.lastSeen[slot] = Number.NEGATIVE_INFINITY;
     this.#size--;
   }
 

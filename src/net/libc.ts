@@ -19,6 +19,7 @@ export interface Libc {
   sendmmsg(fd: number, messages: Uint8Array, count: number, flags: number): number;
   poll(fds: Uint8Array, count: number, timeoutMs: number): number;
   eventfd(initial: number, flags: number): number;
+  read(fd: number, into: Uint8Array, length: number): number;
   write(fd: number, from: Uint8Array, length: number): number;
   close(fd: number): number;
   /** The last call's error number, and its name. */
@@ -87,6 +88,7 @@ function bindCalls(koffi: typeof koffiModule): Libc {
     sendmmsg: call('sendmmsg', 'int sendmmsg(int, void *, unsigned int, int)'),
     poll: call('poll', 'int poll(void *, unsigned long, int)'),
     eventfd: call('eventfd', 'int eventfd(unsigned int, int)'),
+    read: call('read', 'intptr_t read(int, void *, size_t)'),
     write: call('write', 'intptr_t write(int, void *, size_t)'),
     close: call('close', 'int close(int)'),
     errno: () => koffi.errno(),

@@ -7,7 +7,8 @@ import type { CounterBlock } from './counters.ts';
 import type { DropReason } from './drop-reason.ts';
 import { FlowTable } from './flow-table.ts';
 import type { NetworkList } from './networks.ts';
-import { type FlowRecovery, LimitedLookups } from './recovery.ts';
+import { FLOW_REFRESH_MS, type FlowRecovery, LimitedLookups } from './recovery.ts';
+import type { SourceLimit } from './source-limit.ts';
 
 /**
  * Where each packet goes. No sockets, no clock: `now` is milliseconds on any monotonic clock.
@@ -40,6 +41,7 @@ export interface RelayCoreOptions {
   readonly publicFamily: 4 | 6;
   readonly counters: CounterBlock;
   readonly recovery: FlowRecovery | null;
+  readonly sourceLimit: SourceLimit | null;
 }
 
 export type ClientVerdict = 'forward' | DropReason;
@@ -61,6 +63,9 @@ export class RelayCore {
   readonly #stun = new StunUsernameReader();
   readonly #lookups: LimitedLookups | null;
   readonly #source = new Uint8Array(LOCATOR_BYTES);
+  readonly #refreshed = new Uint8Array(16);
+  #refreshedTo = 0;
+  #refreshedAt = 0;
   #trunkData: Uint8Array = this.#source;
 
   constructor(options: RelayCoreOptions) {
@@ -130,10 +135,18 @@ export class RelayCore {
   }
 
   /** The recovery cache has answered. A flow that has become known meanwhile stays as it is. */
-  recovered(ip: Uint8Array, ipOffset: number, family: 4 | 6, port: number, target: Uint8Array, now: number): void {
-    if (!this.#options.allowTargets.contains(target, 0) || this.flows.find(ip, ipOffset, family, port) >= 0) return;
+  recovered(
+    ip: Uint8Array,
+    ipOffset: number,
+    family: 4 | 6,
+    port: number,
+    target: Uint8Array,
+    targetOffset: number,
+    now: number,
+  ): void {
+    if (!this.#options.allowTargets.contains(target, targetOffset) || this.flows.find(ip, ipOffset, family, port) >= 0) return;
     const flow = this.flows.obtain(ip, ipOffset, family, port, now);
-    this.flows.setTarget(flow, target, 0, false);
+    this.flows.setTarget(flow, target, targetOffset, false);
     this.#counters.add('flowsRecovered', 1);
   }
 
@@ -142,6 +155,7 @@ export class RelayCore {
     this.#counters.add('flowsExpired', this.flows.expire(now - this.#options.idleTimeoutMs));
     this.#counters.set('flowsEvicted', this.flows.evictions);
     this.#counters.flows = this.flows.size;
+    if (this.#options.recovery !== null) this.#refresh(this.#options.recovery, now);
   }
 
   #byToken(
@@ -165,6 +179,7 @@ export class RelayCore {
     if (token.cluster !== this.#options.cluster) return 'token-cluster';
     if (token.locatorKind === 1) return 'token-node';
     if (!this.#options.allowTargets.contains(token.locatorBytes, 0)) return 'target-not-allowed';
+    if (flow < 0 && this.#options.sourceLimit?.take(ip, ipOffset, family, now) === false) return 'source-limit';
     const known = flows.obtain(ip, ipOffset, family, port, now);
     if (flows.inserted) this.#counters.add('flowsRouted', 1);
     if (!flows.isVerified(known)) flows.setTarget(known, token.locatorBytes, 0, false);
@@ -180,6 +195,23 @@ export class RelayCore {
 
   #unknown(family: 4 | 6, ip: Uint8Array, ipOffset: number, port: number, now: number): DropReason {
     return this.#lookups?.ask(ip, ipOffset, family, port, now) ? 'flow-recovering' : 'unknown-flow';
+  }
+
+  /**
+   * Tells the recovery cache again of the live flows that are vouched for: of all of them within one refresh time, a
+   * share of the table at each tick. So entries outlive neither their calls by much nor a cache that lost them.
+   */
+  #refresh(recovery: FlowRecovery, now: number): void {
+    const { flows } = this;
+    const share = Math.min(1, (now - this.#refreshedAt) / FLOW_REFRESH_MS);
+    this.#refreshedAt = now;
+    for (let left = Math.ceil(share * flows.capacity); left > 0; left--) {
+      const flow = this.#refreshedTo;
+      this.#refreshedTo = (flow + 1) % flows.capacity;
+      if (!flows.isVerified(flow) || !flows.isAliveSince(flow, now - FLOW_REFRESH_MS)) continue;
+      const port = flows.readClient(flow, this.#refreshed, 0);
+      recovery.learned(this.#refreshed, 0, 6, port, flows.targets, flow * LOCATOR_BYTES);
+    }
   }
 
   /** The sender of the open trunk datagram vouches for the client of the current entry. */

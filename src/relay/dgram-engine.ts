@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { NetError } from '../net/net-error.ts';
-import type { DgramWorkerMessage, DgramWorkerSetup } from './dgram-worker.ts';
+import { CLOSE, type DgramWorkerMessage, type DgramWorkerSetup } from './dgram-messages.ts';
+import { post } from './post.ts';
 import type { EngineOptions, RelayEngine } from './relay-engine.ts';
 
 /** Starts the one worker that this engine has: node:dgram cannot share a port between threads. @throws {NetError} */
@@ -19,9 +20,12 @@ export async function startDgramEngine(options: EngineOptions): Promise<RelayEng
     udp: message.udp,
     trunk: [message.trunk],
     threads: [thread],
+    started: Promise.resolve(),
+    answer(_worker, records) {
+      post(thread, records);
+    },
     async close() {
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-      thread.postMessage('close');
+      post(thread, CLOSE);
       await exit;
     },
   };

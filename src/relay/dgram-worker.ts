@@ -6,26 +6,18 @@ import type { BundleSlots } from '../net/trunk-bundles.ts';
 import { MAX_DATAGRAM_BYTES, type UdpSocket, type UdpSocketCounters, type UdpSocketHandler } from '../net/udp-socket.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { PacketPath } from './packet-path.ts';
-import { type RelayWorkerSetup, makeCore } from './worker-setup.ts';
+import { CLOSE, type DgramWorkerMessage, type DgramWorkerSetup } from './dgram-messages.ts';
+import { post } from './post.ts';
+import { RecoveryMail } from './recovery-mail.ts';
+import { makeCore, takeRecovered } from './worker-setup.ts';
 
 /** A relay worker of the `dgram` engine: a thread with an event loop and two node:dgram sockets. */
-export interface DgramWorkerSetup extends RelayWorkerSetup {
-  readonly udp: TransportAddress;
-  readonly trunk: TransportAddress;
-  readonly receiveBuffer: number;
-  readonly sendBuffer: number;
-}
-
-/** What it says to the main thread: once open, or that it cannot. Any message to it ends it. */
-export type DgramWorkerMessage =
-  | { readonly type: 'open'; readonly udp: TransportAddress; readonly trunk: TransportAddress }
-  | { readonly type: 'failed'; readonly code: string; readonly message: string };
-
 const SLOTS = 64;
 const TICK_MS = 1000;
 
 async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void> {
-  const { core, counters, cookies } = makeCore(setup);
+  const mail = new RecoveryMail((message) => post(parentPort, message));
+  const { core, counters, cookies } = makeCore(setup, mail);
   const clients = new AddressBook();
   const peers = new AddressBook(4096);
   const path = new PacketPath({
@@ -56,6 +48,7 @@ async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void>
       batchEnd() {
         path.flush();
         for (const socket of sockets) socket.flush();
+        mail.flush();
       },
     };
     const socket = await openUdpSocket({ address, handler, engine: 'dgram', receiveBuffer, sendBuffer });
@@ -72,6 +65,7 @@ async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void>
   let oversize = 0;
   const timer = setInterval(() => {
     core.tick(performance.now());
+    mail.flush();
     const sum = (field: keyof UdpSocketCounters): number => publicSocket.counters[field] + trunkSocket.counters[field];
     counters.set('sendErrors', sum('sendErrors'));
     counters.set('receiveCalls', sum('receiveCalls'));
@@ -79,10 +73,16 @@ async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void>
     counters.add('drop:oversize', sum('oversize') - oversize);
     oversize = sum('oversize');
   }, TICK_MS);
-  parentPort?.once('message', () => {
+  const listen = (message: typeof CLOSE | Uint8Array): void => {
+    if (message !== CLOSE) {
+      takeRecovered(core, message, performance.now());
+      return;
+    }
     clearInterval(timer);
     for (const socket of sockets) void socket.close();
-  });
+    parentPort?.off('message', listen);
+  };
+  parentPort?.on('message', listen);
   say({ type: 'open', udp: publicSocket.address, trunk: trunkSocket.address });
 }
 
@@ -95,8 +95,7 @@ function makeSlots(): BundleSlots {
 }
 
 function say(message: DgramWorkerMessage): void {
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-  parentPort?.postMessage(message);
+  post(parentPort, message);
 }
 
 const opened: UdpSocket[] = [];

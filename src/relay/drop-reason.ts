@@ -10,6 +10,7 @@ export const DROP_REASONS = {
   'token-cluster': 'The token belongs to another cluster',
   'token-node': 'The token names a node id that is not in the directory',
   'target-not-allowed': 'The token leads to an address outside the allowed target networks',
+  'source-limit': 'The token is good, but the /24 or /56 network that it came from makes too many new flows',
   'unknown-flow': 'Not STUN, from a client that this worker does not know',
   'flow-recovering': 'Not STUN, from an unknown client that has been asked for in the recovery cache',
   oversize: 'The packet is longer than a trunk datagram can carry',

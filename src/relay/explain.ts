@@ -28,6 +28,7 @@ export function explain(
     publicFamily: 6,
     counters: counterBlock(makeShared()),
     recovery: null,
+    sourceLimit: null,
   });
   const verdict = core.fromClient(datagram, 0, datagram.length, client.family, client.ip, 0, client.port, 0);
   if (verdict !== 'forward') return explainDrop(verdict);

@@ -10,6 +10,7 @@ import { UFRAG_LENGTH } from '../wire/routing-token.ts';
  * where its token says; everything else stays, until a transceiver vouches for the client on the way back.
  */
 export class FlowTable {
+  readonly capacity: number;
   /** Where a flow's packets go: six bytes (IPv4 address, port) at `LOCATOR_BYTES × flow`. */
   readonly targets: Uint8Array;
   /** Where the token that a flow last showed leads, alike. */
@@ -20,6 +21,7 @@ export class FlowTable {
   readonly #marks: Uint8Array;
 
   constructor(capacity: number) {
+    this.capacity = capacity;
     this.#table = new AddressTable({ capacity, onRemove: (flow) => this.#marks.fill(0, flow, flow + 1) });
     this.targets = new Uint8Array(capacity * LOCATOR_BYTES);
     this.tokenTargets = new Uint8Array(capacity * LOCATOR_BYTES);
@@ -55,6 +57,16 @@ export class FlowTable {
   /** Forgets flows idle since before `before`, a bounded number at a time; returns how many. */
   expire(before: number): number {
     return this.#table.expire(before, 8192);
+  }
+
+  /** Whether slot `flow` holds one that a packet has passed since `since`. */
+  isAliveSince(flow: number, since: number): boolean {
+    return this.#table.lastSeen[flow] >= since;
+  }
+
+  /** Writes the client's address, 16 bytes, as {@link AddressTable.readAddress}; returns its port. */
+  readClient(flow: number, into: Uint8Array, offset: number): number {
+    return this.#table.readAddress(flow, into, offset);
   }
 
   /** Whether a transceiver has vouched for the flow. */

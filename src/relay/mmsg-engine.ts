@@ -3,10 +3,12 @@ import { Worker } from 'node:worker_threads';
 import { type Libc, kernelMemory, requireLibc } from '../net/libc.ts';
 import { type RawSocket, openRawSocket, openSharedSockets } from '../net/raw-socket.ts';
 import type { MmsgWorkerSetup } from './mmsg-worker.ts';
+import { post } from './post.ts';
 import type { EngineOptions, RelayEngine } from './relay-engine.ts';
-import { STOP, controlWord } from './worker-setup.ts';
+import { MAIL, STOP, controlWord } from './worker-setup.ts';
 
 const EFD_CLOEXEC = 0o2000000;
+const EFD_NONBLOCK = 0o4000;
 
 /** Opens all sockets in a fixed order, then starts one blocking loop per worker. @throws {NetError} */
 export function startMmsgEngine(options: EngineOptions): RelayEngine {
@@ -24,7 +26,7 @@ export function startMmsgEngine(options: EngineOptions): RelayEngine {
     closeAll(libc, [...publicSockets, ...trunkSockets]);
     throw error;
   }
-  const wakeFds = setups.map(() => libc.eventfd(0, EFD_CLOEXEC));
+  const wakeFds = setups.map(() => libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   const threads = setups.map((setup, i) => {
     const workerData: MmsgWorkerSetup = {
       ...setup,
@@ -34,14 +36,14 @@ export function startMmsgEngine(options: EngineOptions): RelayEngine {
     };
     return new Worker(new URL('./mmsg-worker.js', import.meta.url), { workerData, name: `relay ${i}` });
   });
-  const stop = (): void => {
-    const one = kernelMemory(8);
-    one[0] = 1;
-    setups.forEach((setup, i) => {
-      Atomics.store(controlWord(setup.shared), 0, STOP);
-      libc.write(wakeFds[i], one, 8);
-    });
+  const one = kernelMemory(8);
+  one[0] = 1;
+  /** Sets a bit of the control word, then wakes the loop that it is for. */
+  const signal = (worker: number, bit: number): void => {
+    Atomics.or(controlWord(setups[worker].shared), 0, bit);
+    libc.write(wakeFds[worker], one, 8);
   };
+  const stop = (): void => setups.forEach((_, i) => signal(i, STOP));
   // A thread in poll(2) would hold up the end of the process until its time-out.
   process.once('exit', stop);
   const exits = Promise.allSettled(threads.map((thread) => once(thread, 'exit')));
@@ -49,6 +51,11 @@ export function startMmsgEngine(options: EngineOptions): RelayEngine {
     udp: publicSockets[0].address,
     trunk: trunkSockets.map(({ address }) => address),
     threads,
+    started: Promise.all(threads.map((thread) => once(thread, 'message'))),
+    answer(worker, records) {
+      post(threads[worker], records);
+      signal(worker, MAIL);
+    },
     async close() {
       process.off('exit', stop);
       stop();

@@ -1,21 +1,23 @@
-import { workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { type Libc, kernelMemory, requireLibc } from '../net/libc.ts';
 import { ReceiveVector, SendVector } from '../net/message-vector.ts';
 import type { TrunkBundles } from '../net/trunk-bundles.ts';
 import type { RelayCore } from './core.ts';
 import type { CounterBlock } from './counters.ts';
 import { PacketPath } from './packet-path.ts';
-import { type RelayWorkerSetup, STOP, controlWord, makeCore } from './worker-setup.ts';
+import { post } from './post.ts';
+import { RecoveryMail } from './recovery-mail.ts';
+import { MAIL, RUNNING, type RelayWorkerSetup, STOP, controlWord, makeCore, takeRecovered } from './worker-setup.ts';
 
 /**
  * A relay worker of the `mmsg` engine: a thread that lives in one blocking loop on two sockets.
  *
- *   ┌─► poll(public, trunk, wake)          left out while a socket gives full batches
+ *   ┌─► poll(public, trunk, wake)          does not wait while a socket gives full batches
  *   │   recvmmsg(public) ─► decide ─► bundle ─► sendmmsg(trunk)
  *   └── recvmmsg(trunk)  ─► decide ───────────► sendmmsg(public)     straight from receive memory
  *
  * Sockets are opened by the main thread, in a fixed order. It writes the control word and then the eventfd `wakeFd`
- * to end the loop; counters are in shared memory.
+ * to end the loop, or to have it read the message port, as no event loop does here; counters are in shared memory.
  */
 export interface MmsgWorkerSetup extends RelayWorkerSetup {
   readonly publicFd: number;
@@ -28,6 +30,7 @@ const SEND_BATCH = 256;
 /** Longest sleep: bounds how long an idle flow outlives its time, and how long an exiting process waits for us. */
 const POLL_MS = 1000;
 const TICK_MS = 1000;
+const SLOW_LOOP_MS = 5;
 const POLLIN = 1;
 const POLLFD_BYTES = 8;
 const REVENTS = 6;
@@ -45,6 +48,8 @@ class MmsgLoop {
   readonly #trunkOut: SendVector;
   readonly #viaOut: SendVector;
   readonly #pollSet: Uint8Array;
+  readonly #mail = new RecoveryMail((message) => post(parentPort, message));
+  readonly #wakeCount = kernelMemory(8);
   #publicReady = false;
   #trunkReady = false;
   #nextTick = 0;
@@ -52,7 +57,7 @@ class MmsgLoop {
   constructor(libc: Libc, setup: MmsgWorkerSetup) {
     this.#libc = libc;
     this.#setup = setup;
-    const { core, counters, cookies } = makeCore(setup);
+    const { core, counters, cookies } = makeCore(setup, this.#mail);
     this.#core = core;
     this.#counters = counters;
     this.#control = controlWord(setup.shared);
@@ -81,9 +86,14 @@ class MmsgLoop {
   }
 
   run(): void {
-    while (Atomics.load(this.#control, 0) !== STOP) {
-      if (!this.#publicReady && !this.#trunkReady) this.#wait();
+    for (;;) {
+      // A flood of one socket must not keep the other from being looked at.
+      if (!this.#publicReady || !this.#trunkReady) this.#wait();
+      const control = Atomics.load(this.#control, 0);
+      if ((control & STOP) !== 0) return;
       const now = performance.now();
+      if ((control & MAIL) !== 0) this.#readMail(now);
+      const busy = this.#publicReady || this.#trunkReady;
       // A full batch means that more may wait; asking again after any other would mostly be a system call for nothing.
       if (this.#publicReady) this.#publicReady = this.#drainPublic(now) === RECEIVE_BATCH;
       if (this.#trunkReady) this.#trunkReady = this.#drainTrunk(now) === RECEIVE_BATCH;
@@ -91,13 +101,30 @@ class MmsgLoop {
         this.#nextTick = now + TICK_MS;
         this.#core.tick(now);
       }
+      this.#mail.flush();
+      if (busy) this.#countLoop(performance.now() - now);
     }
   }
 
+  #readMail(now: number): void {
+    Atomics.and(this.#control, 0, ~MAIL);
+    for (let mail = receiveMessageOnPort(parentPort!); mail !== undefined; mail = receiveMessageOnPort(parentPort!)) {
+      takeRecovered(this.#core, mail.message as Uint8Array, now);
+    }
+  }
+
+  #countLoop(milliseconds: number): void {
+    this.#counters.add('loops', 1);
+    this.#counters.add('loopSeconds', milliseconds / 1000);
+    if (milliseconds > SLOW_LOOP_MS) this.#counters.add('slowLoops', 1);
+  }
+
   #wait(): void {
-    const ready = this.#libc.poll(this.#pollSet, 3, POLL_MS) > 0;
-    this.#publicReady = ready && this.#pollSet[REVENTS] !== 0;
-    this.#trunkReady = ready && this.#pollSet[POLLFD_BYTES + REVENTS] !== 0;
+    const isIdle = !this.#publicReady && !this.#trunkReady;
+    const ready = this.#libc.poll(this.#pollSet, 3, isIdle ? POLL_MS : 0) > 0;
+    this.#publicReady ||= ready && this.#pollSet[REVENTS] !== 0;
+    this.#trunkReady ||= ready && this.#pollSet[POLLFD_BYTES + REVENTS] !== 0;
+    if (ready && this.#pollSet[2 * POLLFD_BYTES + REVENTS] !== 0) this.#libc.read(this.#setup.wakeFd, this.#wakeCount, 8);
   }
 
   #drainPublic(now: number): number {
@@ -155,4 +182,6 @@ function makePollSet(fds: readonly number[]): Uint8Array {
   return memory;
 }
 
-new MmsgLoop(requireLibc(), workerData as MmsgWorkerSetup).run();
+const loop = new MmsgLoop(requireLibc(), workerData as MmsgWorkerSetup);
+post(parentPort, RUNNING);
+loop.run();

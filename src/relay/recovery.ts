@@ -7,9 +7,14 @@ import { AddressTable } from '../net/address-table.ts';
 export interface FlowRecovery {
   /** Asks for the transceiver of a client (4 or 16 address bytes at `ipOffset`). */
   lookup(ip: Uint8Array, ipOffset: number, family: 4 | 6, port: number): void;
-  /** A transceiver (six bytes: IPv4 address, port) has vouched for a client, for the first time or newly. */
+  /** A transceiver (six bytes: IPv4 address, port) has vouched for a client: for the first time, newly, or still. */
   learned(ip: Uint8Array, ipOffset: number, family: 4 | 6, port: number, target: Uint8Array, targetOffset: number): void;
 }
+
+/** A live flow is told again within this time: a cache that was emptied knows it again as soon. */
+export const FLOW_REFRESH_MS = 30_000;
+/** How long the cache keeps a flow that is not told again. */
+export const FLOW_TTL_MS = 3 * FLOW_REFRESH_MS;
 
 export interface RecoveryLimits {
   /** Lookups a second, per worker. Also the most that are sent at once. */

@@ -12,11 +12,15 @@ export interface EngineOptions {
   readonly workers: readonly RelayWorkerSetup[];
 }
 
-/** Running relay workers. */
+/** Running relay workers. What they say, but for that they run, are `RecoveryMessage`s. */
 export interface RelayEngine {
   readonly udp: TransportAddress;
   readonly trunk: readonly TransportAddress[];
   readonly threads: readonly Worker[];
+  /** Resolves when every worker forwards. What comes before that waits in the sockets. */
+  readonly started: Promise<unknown>;
+  /** Hands a worker the flow records that the recovery cache has found. */
+  answer(worker: number, records: Uint8Array): void;
   /** Ends the workers, then closes the sockets. Called once. */
   close(): Promise<void>;
 }

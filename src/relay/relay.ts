@@ -4,14 +4,20 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { loadLibc } from '../net/libc.ts';
 import { DEFAULT_SOCKET_BUFFER, type UdpEngine } from '../net/open-udp-socket.ts';
 import { MAX_DATAGRAM_BYTES } from '../net/udp-socket.ts';
+import type { FlowStore } from '../store/flow-store.ts';
 import { type TransportAddress, formatAddress } from '../wire/address.ts';
 import { TRUNK_MTU } from '../wire/trunk.ts';
 import { type RelayCounters, sumCounters } from './counters.ts';
 import { startDgramEngine } from './dgram-engine.ts';
 import { startMmsgEngine } from './mmsg-engine.ts';
 import { DEFAULT_ALLOWED_TARGETS, parseNetwork } from './networks.ts';
+import { FlowSeal } from './flow-seal.ts';
+import { FLOW_TTL_MS } from './recovery.ts';
+import { RecoveryDesk, type RecoveryFigures } from './recovery-desk.ts';
+import type { RecoveryMessage } from './recovery-mail.ts';
 import type { RelayEngine } from './relay-engine.ts';
-import { type RelayWorkerSetup, counterBlock, makeShared } from './worker-setup.ts';
+import { DEFAULT_SOURCE_RATE, type SourceRate } from './source-limit.ts';
+import { RUNNING, type RelayWorkerSetup, counterBlock, makeShared } from './worker-setup.ts';
 
 export interface RelayOptions {
   /** The public address that clients send to. `[::]` serves IPv4 as well. */
@@ -34,6 +40,10 @@ export interface RelayOptions {
   readonly idleTimeoutMs?: number;
   /** UDP payload bytes of a trunk datagram at most; 1,472 unless given, 2,048 at most. */
   readonly trunkMtu?: number;
+  /** New flows that one /24 or /56 network may make; {@link DEFAULT_SOURCE_RATE} unless given. */
+  readonly sourceRate?: SourceRate;
+  /** Remembers flows outside this process; closed with the relay. None unless given. */
+  readonly store?: FlowStore;
 }
 
 /** What a relay is and holds, for a debug endpoint. No client address, no secret. */
@@ -59,6 +69,8 @@ export interface Relay {
   counters(): RelayCounters;
   /** Flows remembered now, summed over the workers; up to a second old. */
   flows(): number;
+  /** What the recovery cache did; null without one. */
+  recovery(): RecoveryFigures | null;
   dump(): RelayDump;
   /** Goes on until no client has sent for five seconds, or `timeoutMs` has passed; then closes. */
   drain(timeoutMs: number): Promise<void>;
@@ -72,7 +84,7 @@ const QUIET_MS = 5000;
 const DRAIN_CHECK_MS = 100;
 
 /**
- * Starts a relay: opens its sockets, then its workers.
+ * Starts a relay: opens its sockets, then its workers; resolves when they forward.
  * @throws {NetError} `EADDRINUSE` and the like, or `ENOSYS` when the engine asked for cannot run here.
  * @throws {RangeError} for an option out of range, with a message that says what is right.
  */
@@ -89,7 +101,15 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     sendBuffer: DEFAULT_SOCKET_BUFFER,
     workers,
   });
-  return new RunningRelay(engine, options.cluster ?? 0, running, workers);
+  const relay = new RunningRelay(engine, options, running, workers);
+  try {
+    await running.started;
+  } catch (error) {
+    relay.finished.catch(() => undefined);
+    await relay.close();
+    throw error;
+  }
+  return relay;
 }
 
 class RunningRelay implements Relay {
@@ -100,16 +120,18 @@ class RunningRelay implements Relay {
   readonly #cluster: number;
   readonly #running: RelayEngine;
   readonly #workers: readonly RelayWorkerSetup[];
+  readonly #desk: RecoveryDesk | null;
   readonly #aborter = new AbortController();
   #closing: Promise<void> | null = null;
 
-  constructor(engine: 'mmsg' | 'dgram', cluster: number, running: RelayEngine, workers: readonly RelayWorkerSetup[]) {
+  constructor(engine: 'mmsg' | 'dgram', options: RelayOptions, running: RelayEngine, workers: readonly RelayWorkerSetup[]) {
     this.engine = engine;
     this.udp = running.udp;
     this.trunk = running.trunk;
-    this.#cluster = cluster;
+    this.#cluster = options.cluster ?? 0;
     this.#running = running;
     this.#workers = workers;
+    this.#desk = options.store === undefined ? null : openDesk(options, options.store, running);
     // `once` rejects when the thread emits `error`, which it does before `exit`.
     this.finished = Promise.all(running.threads.map((thread) => once(thread, 'exit'))).then(() => this.#closing ?? died());
   }
@@ -120,6 +142,10 @@ class RunningRelay implements Relay {
 
   flows(): number {
     return this.#workers.reduce((sum, { shared }) => sum + counterBlock(shared).flows, 0);
+  }
+
+  recovery(): RecoveryFigures | null {
+    return this.#desk && { ...this.#desk.figures };
   }
 
   dump(): RelayDump {
@@ -150,9 +176,29 @@ class RunningRelay implements Relay {
 
   close(): Promise<void> {
     this.#aborter.abort();
-    this.#closing ??= this.#running.close();
+    this.#closing ??= this.#end();
     return this.#closing;
   }
+
+  async #end(): Promise<void> {
+    await this.#desk?.close();
+    await this.#running.close();
+  }
+}
+
+function openDesk({ secret, previousSecret, cluster = 0 }: RelayOptions, store: FlowStore, running: RelayEngine): RecoveryDesk {
+  const desk = new RecoveryDesk({
+    store,
+    seal: new FlowSeal(secret, previousSecret, cluster),
+    ttlMs: FLOW_TTL_MS,
+    answer: (worker, records) => running.answer(worker, records),
+  });
+  for (const [i, thread] of running.threads.entries()) {
+    thread.on('message', (message: typeof RUNNING | RecoveryMessage) => {
+      if (message !== RUNNING) desk.handle(i, message);
+    });
+  }
+  return desk;
 }
 
 function died(): never {
@@ -174,6 +220,8 @@ function workerSetup(options: RelayOptions): RelayWorkerSetup {
     idleTimeoutMs: options.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
     trunkMtu: options.trunkMtu ?? TRUNK_MTU,
     publicFamily: options.udp.family,
+    sourceRate: options.sourceRate ?? DEFAULT_SOURCE_RATE,
+    recovery: options.store !== undefined,
     shared: makeShared(),
   };
 }

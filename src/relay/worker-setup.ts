@@ -2,7 +2,10 @@ import { RoutingKeys } from '../wire/routing-token.ts';
 import { TrunkCookies } from '../wire/trunk.ts';
 import { RelayCore } from './core.ts';
 import { COUNTER_BYTES, CounterBlock } from './counters.ts';
+import { FLOW_RECORD_BYTES, FLOW_TARGET_OFFSET, flowRecordPort } from './flow-record.ts';
 import { NetworkList } from './networks.ts';
+import type { FlowRecovery } from './recovery.ts';
+import { SourceLimit, type SourceRate } from './source-limit.ts';
 
 /** What a relay worker is told, by structured clone: plain data and shared memory. */
 export interface RelayWorkerSetup {
@@ -14,12 +17,19 @@ export interface RelayWorkerSetup {
   readonly idleTimeoutMs: number;
   readonly trunkMtu: number;
   readonly publicFamily: 4 | 6;
+  readonly sourceRate: SourceRate;
+  /** Whether there is a recovery cache to ask. */
+  readonly recovery: boolean;
   /** A control word, see {@link STOP}, then the worker's counters. */
   readonly shared: SharedArrayBuffer;
 }
 
-/** The control word: 0 = run. */
+/** Bits of the control word, set by the main thread: end the loop; read the message port. */
 export const STOP = 1;
+export const MAIL = 2;
+
+/** What a worker of the mmsg engine says once its loop is about to run. */
+export const RUNNING = 'running';
 
 const CONTROL_BYTES = 8;
 
@@ -36,7 +46,7 @@ export function counterBlock(shared: SharedArrayBuffer): CounterBlock {
 }
 
 /** The parts that a worker of any engine has. */
-export function makeCore(setup: RelayWorkerSetup): { core: RelayCore; counters: CounterBlock; cookies: TrunkCookies } {
+export function makeCore(setup: RelayWorkerSetup, recovery: FlowRecovery | null): { core: RelayCore; counters: CounterBlock; cookies: TrunkCookies } {
   const counters = counterBlock(setup.shared);
   const cookies = new TrunkCookies(setup.secret, setup.previousSecret);
   const core = new RelayCore({
@@ -48,7 +58,15 @@ export function makeCore(setup: RelayWorkerSetup): { core: RelayCore; counters: 
     idleTimeoutMs: setup.idleTimeoutMs,
     publicFamily: setup.publicFamily,
     counters,
-    recovery: null,
+    recovery: setup.recovery ? recovery : null,
+    sourceLimit: new SourceLimit(setup.sourceRate),
   });
   return { core, counters, cookies };
+}
+
+/** Gives a core the flows that the recovery cache has found. */
+export function takeRecovered(core: RelayCore, records: Uint8Array, now: number): void {
+  for (let at = 0; at < records.length; at += FLOW_RECORD_BYTES) {
+    core.recovered(records, at, 6, flowRecordPort(records, at), records, at + FLOW_TARGET_OFFSET, now);
+  }
 }

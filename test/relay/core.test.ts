@@ -6,6 +6,7 @@ import { RelayCore, type RelayCoreOptions } from '../../src/relay/core.ts';
 import { CounterBlock, RELAY_COUNTERS } from '../../src/relay/counters.ts';
 import { DROP_REASONS, DROP_REASON_LIST, type DropReason } from '../../src/relay/drop-reason.ts';
 import { explain } from '../../src/relay/explain.ts';
+import { SourceLimit } from '../../src/relay/source-limit.ts';
 import { NetworkList } from '../../src/relay/networks.ts';
 import { counterBlock, makeShared } from '../../src/relay/worker-setup.ts';
 import { type TransportAddress, formatAddress, parseAddress } from '../../src/wire/address.ts';
@@ -174,7 +175,7 @@ describe('relay core, recovery', () => {
     const core = makeCore({ recovery: recorder(asked) });
     for (let i = 0; i < 3; i++) assert.equal(fromClient(core, RTP), 'flow-recovering');
     assert.deepEqual(asked, ['lookup 203.0.113.7:50000']);
-    core.recovered(CLIENT.ip, 0, 4, CLIENT.port, endpoint(A), 1);
+    core.recovered(CLIENT.ip, 0, 4, CLIENT.port, endpoint(A), 0, 1);
     assert.equal(fromClient(core, RTP), 'forward to 10.0.0.1:7100');
   });
 
@@ -190,11 +191,30 @@ describe('relay core, recovery', () => {
 
   it('does not follow an answer outside the allowed networks, or one that comes too late', () => {
     const core = makeCore({ recovery: recorder([]) });
-    core.recovered(CLIENT.ip, 0, 4, CLIENT.port, endpoint(parseAddress('8.8.8.8:53')), 0);
+    core.recovered(CLIENT.ip, 0, 4, CLIENT.port, endpoint(parseAddress('8.8.8.8:53')), 0, 0);
     assert.equal(fromClient(core, RTP), 'flow-recovering');
     fromClient(core, check(A));
-    core.recovered(CLIENT.ip, 0, 4, CLIENT.port, endpoint(B), 0);
+    core.recovered(CLIENT.ip, 0, 4, CLIENT.port, endpoint(B), 0, 0);
     assert.equal(fromClient(core, RTP), 'forward to 10.0.0.1:7100');
+  });
+
+  it('tells of every live verified flow again within the refresh time, and of no other', () => {
+    const told: string[] = [];
+    const core = makeCore({ recovery: recorder(told), idleTimeoutMs: 600_000 });
+    fromTrunk(core, trunk([{ verified: true }]), A);
+    fromTrunk(core, trunk([{ client: CLIENT_6, verified: true }]), B);
+    fromClient(core, check(A), { ...CLIENT, port: 1 });
+    told.length = 0;
+    for (let now = 1000; now <= 60_000; now += 1000) {
+      fromClient(core, RTP, CLIENT, now);
+      core.tick(now);
+    }
+    const of = (line: string): number => told.filter((other) => other === line).length;
+    const talks = of('learned 203.0.113.7:50000 10.0.0.1:7100');
+    const fellSilent = of('learned [2001:db8::7]:50000 10.0.0.2:7100');
+    assert.ok(talks >= 2 && talks <= 3, `told ${talks} times in 60 s`);
+    assert.ok(fellSilent >= 1 && fellSilent < talks, `told ${fellSilent} times of a flow that is silent`);
+    assert.equal(told.length, talks + fellSilent);
   });
 
   it('tells what it learns, once', () => {
@@ -219,10 +239,46 @@ describe('drop reasons', () => {
 
   it('can all be reached', () => {
     const reached = new Set<string>([...CLIENT_TABLE.map(([, , verdict]) => verdict), ...TRUNK_TABLE.flatMap(([, , , verdicts]) => verdicts)]);
-    // `oversize` is found where datagrams are composed (packet-path.test.ts), `flow-recovering` is tested above.
+    // `oversize` is found where datagrams are composed (packet-path.test.ts), `flow-recovering` and `source-limit`
+    // are tested above and below.
     for (const reason of DROP_REASON_LIST) {
-      assert.ok(reached.has(reason) || reason === 'oversize' || reason === 'flow-recovering', `nothing is dropped as ${reason}`);
+      assert.ok(reached.has(reason) || reason === 'oversize' || reason === 'flow-recovering' || reason === 'source-limit', `nothing is dropped as ${reason}`);
     }
+  });
+});
+
+describe('relay core, new flows of one network', () => {
+  const sourceLimit = (): SourceLimit => new SourceLimit({ perSecond: 10, burst: 5 });
+  const from = (ip: string, port: number): TransportAddress => parseAddress(ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`);
+  const table: readonly [string, (i: number) => TransportAddress, number][] = [
+    ['one address', (i) => from('203.0.113.7', 1000 + i), 5],
+    ['a /24', (i) => from(`203.0.113.${i}`, 1000), 5],
+    ['a /56', (i) => from(`2001:db8:0:${i.toString(16)}::1`, 1000), 5],
+    ['many /24', (i) => from(`203.0.${i}.7`, 1000), 20],
+    ['many /56', (i) => from(`2001:db8:0:${i.toString(16)}00::1`, 1000), 20],
+  ];
+  for (const [name, source, made] of table) {
+    it(`20 flows of ${name} at once: ${made} are made`, () => {
+      const core = makeCore({ sourceLimit: sourceLimit() });
+      const verdicts = Array.from({ length: 20 }, (_, i) => fromClient(core, check(A), source(i)));
+      assert.equal(verdicts.filter((verdict) => verdict === 'source-limit').length, 20 - made);
+      assert.equal(core.flows.size, made);
+    });
+  }
+
+  it('a network at its limit keeps its flows, and gets new ones at the rate', () => {
+    const core = makeCore({ sourceLimit: sourceLimit() });
+    for (let i = 0; i < 20; i++) fromClient(core, check(A), from('203.0.113.7', 1000 + i));
+    assert.equal(fromClient(core, check(B), from('203.0.113.7', 1000)), 'forward to 10.0.0.2:7100');
+    assert.equal(fromClient(core, RTP, from('203.0.113.7', 1004)), 'forward to 10.0.0.1:7100');
+    assert.equal(fromClient(core, check(A), from('203.0.113.7', 2000), 99), 'source-limit');
+    assert.equal(fromClient(core, check(A), from('203.0.113.7', 2000), 200), 'forward to 10.0.0.1:7100');
+  });
+
+  it('tokens that are not ours use up nothing of the network they are said to come from', () => {
+    const core = makeCore({ sourceLimit: sourceLimit() });
+    for (let i = 0; i < 50; i++) assert.equal(fromClient(core, check(A, new RoutingKeys('guess')), from('203.0.113.7', i + 1)), 'token-invalid');
+    assert.equal(fromClient(core, check(A), CLIENT), 'forward to 10.0.0.1:7100');
   });
 });
 
@@ -259,6 +315,7 @@ function makeCore(overrides: Partial<RelayCoreOptions> = {}): RelayCore {
     publicFamily: 6,
     counters: new CounterBlock(makeShared(), 8),
     recovery: null,
+    sourceLimit: null,
     ...overrides,
   });
 }
@@ -305,8 +362,11 @@ function endpoint(address: TransportAddress): Uint8Array {
 }
 
 function recorder(calls: string[]): RelayCoreOptions['recovery'] {
-  const text = (ip: Uint8Array, at: number, family: 4 | 6, port: number): string =>
-    formatAddress({ family, ip: ip.slice(at, at + (family === 4 ? 4 : 16)), port });
+  const text = (ip: Uint8Array, at: number, family: 4 | 6, port: number): string => {
+    const isMapped = family === 6 && ip[at + 10] === 0xff && ip[at + 11] === 0xff;
+    if (family === 4 || isMapped) return formatAddress({ family: 4, ip: ip.slice(isMapped ? at + 12 : at, isMapped ? at + 16 : at + 4), port });
+    return formatAddress({ family, ip: ip.slice(at, at + 16), port });
+  };
   return {
     lookup: (ip, at, family, port) => calls.push(`lookup ${text(ip, at, family, port)}`),
     learned: (ip, at, family, port, target, targetAt) =>

@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { NetError } from '../../src/net/net-error.ts';
 import { type Relay, type RelayCounterKey, type RelayOptions, startRelay } from '../../src/relay/index.ts';
+import { type FlowStore, MemoryStore } from '../../src/store/index.ts';
 import { type TransportAddress, formatAddress, parseAddress } from '../../src/wire/address.ts';
 import { RoutingKeys } from '../../src/wire/routing-token.ts';
 import { TestClient } from './support/client.ts';
@@ -13,6 +14,13 @@ import { bindingRequest } from './support/stun.ts';
 
 const SECRET = 'a secret for tests';
 const RTP = Buffer.from([0x80, 111, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 1, 2, 3]);
+
+/** A store that hangs. */
+const SILENT_STORE: FlowStore = {
+  read: () => new Promise(() => undefined),
+  write: () => new Promise(() => undefined),
+  close: async () => undefined,
+};
 
 for (const engine of ['mmsg', 'dgram'] as const) {
   const options = { udp: parseAddress('127.0.0.1:0'), trunk: parseAddress('127.0.0.1:0'), secret: SECRET, engine, workers: 1 };
@@ -50,6 +58,43 @@ for (const engine of ['mmsg', 'dgram'] as const) {
         await Promise.all([client.close(), transceiver.close(), relay.close()]);
       }
     });
+
+    it('heals after a restart by the store, when only the client talks', async () => {
+      const memory = new MemoryStore();
+      // Outlives the relay that closes it, as Redis does.
+      const store: FlowStore = { read: (keys) => memory.read(keys), write: (entries, ttlMs) => memory.write(entries, ttlMs), close: async () => undefined };
+      const transceiver = await FakeTransceiver.open(SECRET);
+      let relay = await startRelay({ ...options, store });
+      const client = await TestClient.open(relay.udp);
+      try {
+        client.send(bindingRequest(`${ufragFor(transceiver)}:abcd`));
+        const check = await transceiver.next();
+        transceiver.send(check.relay, check.client, RTP, true);
+        while (relay.recovery()?.written !== 1) await delay(5);
+        const { udp, trunk } = relay;
+        await relay.close();
+        relay = await startRelay({ ...options, udp, trunk: trunk[0], store });
+
+        client.send(RTP);
+        await counted(relay, 'flowsRecovered');
+        assert.equal(relay.counters()['drop:flow-recovering'], 1);
+        client.send(RTP);
+        assert.deepEqual((await transceiver.next()).payload, RTP);
+        assert.equal(relay.recovery()?.hits, 1);
+      } finally {
+        await Promise.all([client.close(), transceiver.close(), relay.close()]);
+      }
+    });
+
+    it('forwards a known flow as ever while the store says nothing', () =>
+      withRelay({ ...options, store: SILENT_STORE }, async (relay, transceiver) => {
+        await talk(relay.udp, relay, transceiver);
+        const stranger = await TestClient.open(relay.udp);
+        stranger.send(RTP);
+        await counted(relay, 'drop:flow-recovering');
+        await talk(relay.udp, relay, transceiver);
+        await stranger.close();
+      }));
 
     it('sends not one byte to a source that showed no token', () =>
       withRelay(options, async (relay, transceiver) => {

@@ -97,7 +97,9 @@ function makePath(): { path: PacketPath; sent: Sent[]; counters: CounterBlock } 
     trunkMtu: MTU,
     publicFamily: 4,
     shared: makeShared(),
-  });
+    sourceRate: { perSecond: 1000, burst: 1000 },
+    recovery: false,
+  }, null);
   const slots = () => ({ memory: new Uint8Array(16 * 1024), count: 16, slotAt: (i: number) => i * 1024 });
   const sent: Sent[] = [];
   const path = new PacketPath({

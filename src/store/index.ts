@@ -1,0 +1,3 @@
+export type { FlowStore, FlowStoreEntry } from './flow-store.ts';
+export { MemoryStore } from './memory-store.ts';
+export { RedisStore } from './redis-store.ts';

@@ -1,0 +1,177 @@
+import { Caller } from '../../bench/call-parts/caller.ts';
+import { readStamp } from '../../bench/call-parts/stamp.ts';
+import { EarshotProcess, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
+
+const ENVIRONMENT = { EARSHOT_SECRET: 'a secret that both roles of this test share' };
+const FRAME_MS = 20;
+/** Workers may each take a port after the first. */
+const TRUNK_PORTS = 4;
+
+export interface DeploymentOptions {
+  readonly agent: string;
+  readonly redis?: string;
+}
+
+/** One relay that can be killed and started again, and one transceiver, as processes of their own. */
+export class Deployment {
+  readonly endpoint: string;
+  /** The relay's public address, and that of its first worker's trunk. */
+  readonly udp: string;
+  readonly trunk: string;
+  readonly #relayArguments: readonly string[];
+  readonly #relayHttp: string;
+  readonly #transceiver: EarshotProcess;
+  #relay: EarshotProcess | null = null;
+
+  private constructor(endpoint: string, udp: string, relayHttp: string, relayArguments: readonly string[], transceiver: EarshotProcess) {
+    this.endpoint = endpoint;
+    this.udp = udp;
+    this.trunk = relayArguments[4];
+    this.#relayHttp = relayHttp;
+    this.#relayArguments = relayArguments;
+    this.#transceiver = transceiver;
+  }
+
+  static async start({ agent, redis }: DeploymentOptions): Promise<Deployment> {
+    const udp = `127.0.0.1:${await freeUdpPort()}`;
+    const relayHttp = `127.0.0.1:${await freeTcpPort()}`;
+    const http = `127.0.0.1:${await freeTcpPort()}`;
+    const trunk = `127.0.0.1:${await freeUdpPort(TRUNK_PORTS)}`;
+    const relay = ['relay', '--udp', udp, '--trunk', trunk, '--http', relayHttp, '--workers', '2'];
+    if (redis !== undefined) relay.push('--redis', redis);
+    const ownTrunk = `127.0.0.1:${await freeUdpPort(TRUNK_PORTS)}`;
+    const transceiver = new EarshotProcess(
+      ['transceiver', '--http', http, '--trunk', ownTrunk, '--ingress', udp, '--agent', agent, '--workers', '1'],
+      ENVIRONMENT,
+    );
+    const deployment = new Deployment(`http://${http}/v1/realtime/calls`, udp, `http://${relayHttp}`, relay, transceiver);
+    await Promise.all([transceiver.ready(`http://${http}`), deployment.startRelay()]);
+    return deployment;
+  }
+
+  get relay(): EarshotProcess {
+    return this.#relay!;
+  }
+
+  /** Starts a relay; resolves with the time of `performance.now()` from which on it forwarded. */
+  async startRelay(): Promise<number> {
+    const relay = new EarshotProcess(this.#relayArguments, ENVIRONMENT);
+    this.#relay = relay;
+    await relay.ready(this.#relayHttp);
+    const [, time = ''] = /"time":"([^"]+)"[^\n]*"relay started"/.exec(relay.output) ?? [];
+    return Date.parse(time) - performance.timeOrigin;
+  }
+
+  /** Ends the relay as a crash would. */
+  async killRelay(): Promise<void> {
+    await this.relay.kill();
+  }
+
+  /** The value of one series of the relay's metrics, `earshot_relay_` left out; 0 when there is none. */
+  relayMetric(series: string): Promise<number> {
+    return metric(this.#relayHttp, `earshot_relay_${series}`);
+  }
+
+  /** The value of one series of the transceiver's metrics, by its full name. */
+  transceiverMetric(series: string): Promise<number> {
+    return metric(new URL(this.endpoint).origin, series);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.#relay?.kill(), this.#transceiver.kill()]);
+  }
+}
+
+/** A call of many: when its frames left, and when frames came. */
+export interface Line {
+  readonly caller: Caller;
+  /** Times at which frames left, ms. */
+  readonly sentAt: number[];
+  /** Times at which frames came, ms. */
+  readonly heardAt: number[];
+  /** Times at which the frames that came had left, when an echo sent them. */
+  readonly echoedFrom: number[];
+  ended: string | null;
+}
+
+/** Calls at once, all of which send a frame every 20 ms, or with `silent` nothing but what keeps a call up. */
+export class Callers {
+  readonly lines: Line[] = [];
+  #silent: boolean;
+  readonly #clock: NodeJS.Timeout;
+  readonly #startedAt = performance.now();
+  #ticks = 0;
+
+  private constructor(silent: boolean) {
+    this.#silent = silent;
+    this.#clock = setInterval(() => this.#tick(), 5);
+  }
+
+  /** Resolves when every call is up and has heard something. */
+  static async place(endpoint: string, count: number, silent = false): Promise<Callers> {
+    const callers = new Callers(silent);
+    for (let i = 0; i < count; i++) {
+      const caller = await Caller.place(endpoint);
+      const line: Line = { caller, sentAt: [], heardAt: [], echoedFrom: [], ended: null };
+      caller.onHeard = (payload, at) => {
+        line.heardAt.push(at);
+        line.echoedFrom.push(readStamp(payload));
+      };
+      caller.onEnded = (reason) => (line.ended = reason);
+      callers.lines.push(line);
+      await caller.connected;
+    }
+    await callers.hear(performance.now());
+    return callers;
+  }
+
+  /** Sends no more frames, waits for those under way, and tells how many of those sent since never came back. */
+  async fallSilent(since: number): Promise<{ sent: number; lost: number }> {
+    this.#silent = true;
+    const count = (of: (line: Line) => readonly number[]): number =>
+      this.lines.reduce((sum, line) => sum + of(line).filter((at) => at >= since).length, 0);
+    const echoed = (): number => count((line) => line.echoedFrom);
+    for (let before = -1; before !== echoed(); await pause(300)) before = echoed();
+    const sent = count((line) => line.sentAt);
+    return { sent, lost: sent - echoed() };
+  }
+
+  /** Resolves when every call has heard something after `since`, or has ended. */
+  async hear(since: number): Promise<void> {
+    while (this.lines.some(({ heardAt, ended }) => ended === null && (heardAt.at(-1) ?? 0) < since)) await pause(5);
+  }
+
+  /** For each call: milliseconds from `upAt` until it heard something again. */
+  gaps(upAt: number): number[] {
+    return this.lines.map(({ heardAt }) => Math.max(0, (heardAt.find((at) => at >= upAt) ?? Number.POSITIVE_INFINITY) - upAt));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#clock);
+    await Promise.all(this.lines.map(({ caller }) => caller.close()));
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    const isFrame = Math.floor((now - this.#startedAt) / FRAME_MS) > this.#ticks;
+    if (isFrame) this.#ticks++;
+    for (const { caller, sentAt, ended } of this.lines) {
+      if (ended !== null) continue;
+      if (isFrame && !this.#silent) {
+        sentAt.push(now);
+        caller.sendFrame(now);
+      }
+      caller.tick(now);
+    }
+  }
+}
+
+async function metric(url: string, series: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `));
+  return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ') + 1));
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
