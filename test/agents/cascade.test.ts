@@ -95,7 +95,8 @@ for (const path of ['audio/transcriptions', 'chat/completions', 'audio/speech'])
     await until(call, () => call.types().includes('response.done'));
     const { response } = call.find('response.done') as unknown as { response: { status: string; status_details: { error: { message: string } } } };
     assert.equal(response.status, 'failed');
-    assert.match(response.status_details.error.message, /answered 500: .*Overloaded/);
+    assert.match(response.status_details.error.message, /answered 500$/);
+    assert.match(String((call.logged[0] as Error).cause), /127\.0\.0\.1.*Overloaded/, 'the operator knows more');
     server.failing = null;
     await call.say(hello);
     await until(call, () => count(call, 'response.done') === 2);

@@ -193,6 +193,28 @@ test('the end of the call ends the connection', LIMIT, async () => {
   await closed;
 });
 
+test("the client's model counts when the operator has set none", LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { upstream } = await connect(server, { model: 'mine' });
+  assert.equal(upstream.path, '/v1/realtime?model=none');
+  const connected = server.connected();
+  const call = new TestCall(realtime({ upstream: server.url.replace(/\?.*/, ''), upstreamKey: KEY }), { model: 'mine' });
+  calls.push(call);
+  await call.start();
+  assert.equal((await connected).path, '/v1/realtime?model=mine');
+});
+
+test('an observer who comes before the server has answered sees one session, the right one', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const call = new TestCall(realtime({ upstream: server.url, upstreamKey: KEY }));
+  calls.push(call);
+  const seen: { type: string; session: { id: string } }[] = [];
+  call.conversation.observe((json) => seen.push(JSON.parse(json) as (typeof seen)[number]));
+  await call.start();
+  await until(() => seen.length > 0);
+  assert.deepEqual(seen.map(({ type, session }) => [type, session.id]), [['session.created', 'sess_upstream']]);
+});
+
 test('without a server it does not start', () => {
   assert.throws(() => realtime({}), /--upstream/);
   assert.throws(() => realtime({ upstream: 'https://example.org' }), /--upstream/);
