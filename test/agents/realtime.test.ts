@@ -100,13 +100,32 @@ test('the caller speaks over an answer: silence at once, and the server is told 
   const truncated = upstream.received.filter(({ type }) => type === 'conversation.item.truncate');
   assert.deepEqual(truncated.map((event) => [event['item_id'], event['audio_end_ms']]), [['item_1', 600], ['item_2', 0]]);
   assert.equal(call.find('output_audio_buffer.cleared')['response_id'], 'resp_1');
+  const late = { response_id: 'resp_1', item_id: 'item_1', output_index: 0, content_index: 0, delta: Buffer.alloc(9600).toString('base64') };
+  upstream.send({ type: 'response.output_audio.delta', ...late });
+  upstream.send({ type: 'rate_limits.updated', rate_limits: [] });
+  await until(() => call.types().includes('rate_limits.updated'));
   await call.wait(500);
-  assert.equal(call.frames.length, frames + 2, 'silence at the end, and nothing of the second message');
+  assert.equal(call.frames.length, frames + 2, 'silence at the end, and nothing of the second message or of what came late');
   upstream.say('3', 100);
   await until(() => call.types().filter((type) => type === 'response.created').length === 3);
   await call.wait(300);
   assert.equal(call.last('output_audio_buffer.stopped')['response_id'], 'resp_3', 'the next answer is heard whole');
   assert.equal(upstream.received.filter(({ type }) => type === 'conversation.item.truncate').length, 2);
+});
+
+test('an answer that comes right behind an interruption is heard whole', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server);
+  upstream.say('1', 2000);
+  await until(() => call.types().includes('response.done'));
+  await call.wait(400);
+  upstream.send({ type: 'input_audio_buffer.speech_started', audio_start_ms: 0, item_id: 'item_user' });
+  upstream.say('2', 300);
+  await until(() => call.types().filter((type) => type === 'response.done').length === 2);
+  await call.wait(600);
+  assert.equal(call.last('output_audio_buffer.stopped')['response_id'], 'resp_2');
+  await until(() => call.types().includes('conversation.item.truncated'));
+  assert.deepEqual(upstream.received.filter(({ type }) => type === 'conversation.item.truncate').map((event) => event['item_id']), ['item_1']);
 });
 
 test('a client that clears the output ends the sound, and the server is told what was heard', LIMIT, async () => {
