@@ -111,8 +111,8 @@ export interface AgentResponse {
   text(words: string): void;
   /** Asks the client to call one of its tools; its output comes as an item, with a `response.create` after it. */
   callFunction(call: { readonly name: string; readonly arguments: string; readonly callId?: string }): void;
-  /** It cannot be given: ends it as failed and tells the client why. The call goes on. */
-  fail(message: string): void;
+  /** It cannot be given: ends it as failed. The client is told the message, the log also the cause. The call goes on. */
+  fail(message: string, cause?: unknown): void;
   /**
    * Queues audio: mono samples at the agent's rate and of any length, or one Opus packet. May be called much faster
    * than real time; it is paced on its way out. The array may be reused afterwards. Goes nowhere when the client asked

@@ -9,7 +9,7 @@
  */
 import { AudioHistory } from '../media/audio-history.ts';
 import type { Agent, AgentCall, AgentItem, AgentResponse, AgentSession, Turn } from './agent.ts';
-import { chat, type Endpoint, speak, transcribe } from './openai-http.ts';
+import { chat, type Endpoint, EndpointError, speak, transcribe } from './openai-http.ts';
 import { Sentences } from './sentences.ts';
 
 export interface CascadeSettings {
@@ -81,7 +81,8 @@ class Cascade implements AgentSession {
       const noise = words === '' && turn !== null && turn.lastSpeechMs < turn.endMs;
       if (!response.signal.aborted && !noise) await this.#speak(response);
     } catch (error) {
-      if (!response.signal.aborted) response.fail(error instanceof Error ? error.message : String(error));
+      if (response.signal.aborted) return;
+      response.fail(error instanceof EndpointError ? error.message : 'the answer could not be made', error);
     }
   }
 
@@ -129,8 +130,15 @@ function chatRequest(session: AgentResponse['session'], items: readonly AgentIte
   const system = session.instructions === '' ? [] : [{ role: 'system', content: session.instructions }];
   return {
     messages: [...system, ...items.flatMap(chatMessage)],
-    ...(tools.length === 0 ? {} : { tools }),
+    ...(tools.length === 0 ? {} : { tools, tool_choice: toolChoice(session['tool_choice']) }),
+    ...(typeof session['max_output_tokens'] === 'number' ? { max_tokens: session['max_output_tokens'] } : {}),
   };
+}
+
+/** A function that is asked for by name is named one level deeper in chats. */
+function toolChoice(choice: unknown): unknown {
+  const { type, name } = (typeof choice === 'object' ? choice : null) as { type?: string; name?: string } ?? {};
+  return type === 'function' ? { type, function: { name } } : choice;
 }
 
 function chatMessage(item: AgentItem): object[] {

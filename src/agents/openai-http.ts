@@ -8,6 +8,16 @@ export interface Endpoint {
   readonly key: string | undefined;
 }
 
+/** An endpoint refused. The message may be told to callers; where it is and what it said is in the cause. */
+export class EndpointError extends Error {
+  readonly code = 'endpoint_failed';
+
+  constructor(message: string, options: ErrorOptions) {
+    super(message, options);
+    this.name = 'EndpointError';
+  }
+}
+
 export type ChatDelta =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'call'; readonly id: string; readonly name: string; readonly arguments: string };
@@ -29,7 +39,7 @@ export async function* chat(endpoint: Endpoint, request: object, signal: AbortSi
   for await (const data of serverSentEvents(response)) {
     if (data === '[DONE]') break;
     const { choices, error } = JSON.parse(data) as ChatChunk;
-    if (error) throw new Error(`${endpoint.model}: ${error.message}`);
+    if (error) throw new EndpointError('chat/completions broke off', { cause: new Error(error.message) });
     const delta = choices?.[0]?.delta;
     if (delta?.content) yield { type: 'text', text: delta.content };
     for (const { index, id, function: part } of delta?.tool_calls ?? []) {
@@ -68,8 +78,8 @@ async function post({ url, key }: Endpoint, path: string, body: string | FormDat
   const authorization = key === undefined ? {} : { Authorization: `Bearer ${key}` };
   const response = await fetch(`${url}/${path}`, { method: 'POST', body, signal, headers: { ...headers, ...authorization } });
   if (response.ok) return response;
-  const text = await response.text();
-  throw new Error(`${url}/${path} answered ${response.status}: ${text.slice(0, 200)}`);
+  const said = (await response.text()).slice(0, 1000);
+  throw new EndpointError(`${path} answered ${response.status}`, { cause: new Error(`${url}: ${said}`) });
 }
 
 async function* serverSentEvents(response: Response): AsyncGenerator<string> {

@@ -47,7 +47,8 @@ export class RealtimeUpstream {
       refusal = response.statusCode ?? 0;
       socket.terminate();
     });
-    socket.on('error', (error) => (failure = error.message));
+    // Without the address, which is not the caller's to know.
+    socket.on('error', (error: NodeJS.ErrnoException) => (failure = error.code ?? 'connection failed'));
     socket.on('message', (data: Buffer, isBinary: boolean) => {
       const event = isBinary || this.#closed ? null : parseEvent(data.toString());
       if (event === null) return;

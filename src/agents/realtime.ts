@@ -63,7 +63,7 @@ class RealtimeBridge implements AgentSession {
   constructor(call: AgentCall, url: string, key: string | undefined) {
     this.#call = call;
     this.#wanted = merged({}, call.requested);
-    this.#upstream = new RealtimeUpstream(url, key, {
+    this.#upstream = new RealtimeUpstream(withModel(url, call.requested['model']), key, {
       event: (event) => this.#serverEvent(event),
       lost: (reason) => this.#lost(reason),
       failed: (reason) => {
@@ -256,6 +256,13 @@ class RealtimeBridge implements AgentSession {
 /** Event ids of our own begin so; the client does not hear of errors in events that it has not sent. */
 const OWN = 'earshot_';
 const MAX_WAITING = 100;
+
+/** The model is part of the URL; the client's counts when the operator has set none. */
+function withModel(url: string, model: unknown): string {
+  const target = new URL(url);
+  if (typeof model === 'string' && !target.searchParams.has('model')) target.searchParams.set('model', model);
+  return target.href;
+}
 
 /** A session with changes. The format of the audio is the bridge's affair, the rest goes on as the client has it. */
 function merged(session: Fields, { id: _id, object: _object, model: _model, audio, ...rest }: Fields): Fields {

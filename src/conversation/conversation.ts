@@ -47,6 +47,8 @@ export class Conversation {
   readonly #observers = new Set<EventReceiver>();
   #uplink: Uplink | null = null;
   #session: Session;
+  /** A bridge's session is that of its server, once it has told. */
+  #sessionKnown: boolean;
   #state: ConversationState = 'new';
   #now: number;
   #ids = 0;
@@ -84,6 +86,7 @@ export class Conversation {
     this.#now = now;
     this.#log = log;
     this.#requested = session;
+    this.#sessionKnown = agent.bridge !== true;
     this.#dialect = new RealtimeDialect((prefix) => this.#nextId(prefix));
     this.#session = createSession(session, { id: this.#nextId('sess'), model: agent.name });
     this.#host = new AgentHost(agent, { ready: () => this.#ready(), fault: (error) => this.#fail(error) });
@@ -95,6 +98,7 @@ export class Conversation {
       tell: (notice) => this.#tell(notice),
       nextId: (prefix) => this.#nextId(prefix),
       run: (call, settled) => this.#host.run(call, settled),
+      log: (message, error) => this.#log(message, error),
       finished: (status) => this.#responseFinished(status === 'completed'),
     });
   }
@@ -132,7 +136,7 @@ export class Conversation {
   observe(receive: EventReceiver): () => void {
     if (this.#state === 'closed') return () => {};
     this.#observers.add(receive);
-    receive(this.#created());
+    if (this.#sessionKnown) receive(this.#created());
     return () => this.#observers.delete(receive);
   }
 
@@ -289,7 +293,10 @@ export class Conversation {
     }
     if (this.#state !== 'open') return;
     const isSession = event.type === 'session.created' || event.type === 'session.updated';
-    if (this.#agent.bridge === true && isSession) this.#session = { ...this.#session, ...(event['session'] as Session) };
+    if (this.#agent.bridge === true && isSession) {
+      this.#session = { ...this.#session, ...(event['session'] as Session) };
+      this.#sessionKnown = true;
+    }
     this.#tell({ type: 'agent_event', event });
   }
 

@@ -97,7 +97,7 @@ const READERS = {
   'input_audio_buffer.clear': (): Command => ({ type: 'clear_input' }),
   'output_audio_buffer.clear': (): Command => ({ type: 'clear_output' }),
   'response.create': (event: unknown): Command => {
-    const { metadata = null, ...session } = createResponseSchema.parse(event).response ?? {};
+    const { metadata = null, conversation: _, input: _none, ...session } = createResponseSchema.parse(event).response ?? {};
     return { type: 'create_response', overrides: { session: { type: 'realtime', ...session }, metadata } };
   },
   'response.cancel': (event: unknown): Command => ({

@@ -18,6 +18,8 @@ export interface ResponsesHost {
   nextId(prefix: string): string;
   /** Calls into the agent; `settled` when what it returns is there. Errors end the call. */
   run<T>(call: () => T | Promise<T>, settled?: (value: T) => void): void;
+  /** What went wrong, for the operator. */
+  log(message: string, error: unknown): void;
   /** A response is over, and a next one can begin. */
   finished(status: ResponseStatus['status']): void;
 }
@@ -152,7 +154,10 @@ export class Responses {
         play: (audio) => whileGoing(() => this.#play(response, audio, ids?.itemId)),
         text: (words) => whileGoing(() => this.#say(response, words, ids?.itemId)),
         callFunction: (call) => whileGoing(() => this.#callFunction(response, call)),
-        fail: (message) => whileGoing(() => this.fail(message)),
+        fail: (message, cause) => whileGoing(() => {
+          this.#host.log(`a response failed: ${message}`, cause);
+          this.fail(message);
+        }),
       },
     });
     return response;

@@ -10,7 +10,11 @@ const MAX_BUFFERED = 4 * 1024 * 1024;
 /** Messages that may come while the call is being found. */
 const MAX_EARLY = 64;
 
+/** How long observers may take to close at the end of the server. */
+const CLOSING_MS = 1_000;
+
 const NORMAL = 1000;
+const GOING_AWAY = 1001;
 const POLICY_VIOLATION = 1008;
 const TRY_AGAIN_LATER = 1013;
 
@@ -30,6 +34,13 @@ export async function sideband(app: FastifyInstance, path: string, calls: CallSe
     options: {
       maxPayload: MAX_MESSAGE,
       handleProtocols: (offered: Set<string>) => (offered.has('realtime') ? 'realtime' : false),
+    },
+    // A peer that has gone answers no closing handshake, and must not hold up the end of the server.
+    preClose: (done) => {
+      const { clients } = app.websocketServer;
+      for (const client of clients) client.close(GOING_AWAY, 'server_shutdown');
+      setTimeout(() => clients.forEach((client) => client.terminate()), CLOSING_MS).unref();
+      app.websocketServer.close(() => done());
     },
   });
   const authenticate: onRequestAsyncHookHandler = async (request) => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { setImmediate as turnOfLoop } from 'node:timers/promises';
 import { cascade } from '../../src/agents/cascade.ts';
+import { speak } from '../../src/agents/openai-http.ts';
 import { Sentences } from '../../src/agents/sentences.ts';
 import { TestCall } from '../conversation/harness.ts';
 import { encodeWav, padded, readWav } from '../media/wav.ts';
@@ -95,7 +96,8 @@ for (const path of ['audio/transcriptions', 'chat/completions', 'audio/speech'])
     await until(call, () => call.types().includes('response.done'));
     const { response } = call.find('response.done') as unknown as { response: { status: string; status_details: { error: { message: string } } } };
     assert.equal(response.status, 'failed');
-    assert.match(response.status_details.error.message, /answered 500: .*Overloaded/);
+    assert.match(response.status_details.error.message, /answered 500$/);
+    assert.match(String((call.logged[0] as Error).cause), /127\.0\.0\.1.*Overloaded/, 'the operator knows more');
     server.failing = null;
     await call.say(hello);
     await until(call, () => count(call, 'response.done') === 2);
@@ -121,6 +123,14 @@ test('text alone asks for no speech', LIMIT, async () => {
   await until(call, () => call.types().includes('response.done'));
   assert.deepEqual(server.requests, ['chat']);
   assert.equal(call.find('response.output_text.done')['text'], 'Fine.');
+});
+
+test('speech that comes in pieces of odd lengths keeps its samples', LIMIT, async () => {
+  await using server = await OpenAiServer.start();
+  const samples: number[] = [];
+  const speech = await speak({ url: server.url, model: 'tts-1', key: KEY }, 'Two words', 'alloy', new AbortController().signal);
+  for await (const part of speech) samples.push(...part);
+  assert.deepEqual(Int16Array.from(samples), Int16Array.from({ length: 4800 }, (_, i) => 6000 * Math.sin(i / 8)));
 });
 
 test('each stage may be served elsewhere; one that is nowhere keeps the agent from starting', () => {

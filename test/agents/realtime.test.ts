@@ -100,13 +100,32 @@ test('the caller speaks over an answer: silence at once, and the server is told 
   const truncated = upstream.received.filter(({ type }) => type === 'conversation.item.truncate');
   assert.deepEqual(truncated.map((event) => [event['item_id'], event['audio_end_ms']]), [['item_1', 600], ['item_2', 0]]);
   assert.equal(call.find('output_audio_buffer.cleared')['response_id'], 'resp_1');
+  const late = { response_id: 'resp_1', item_id: 'item_1', output_index: 0, content_index: 0, delta: Buffer.alloc(9600).toString('base64') };
+  upstream.send({ type: 'response.output_audio.delta', ...late });
+  upstream.send({ type: 'rate_limits.updated', rate_limits: [] });
+  await until(() => call.types().includes('rate_limits.updated'));
   await call.wait(500);
-  assert.equal(call.frames.length, frames + 2, 'silence at the end, and nothing of the second message');
+  assert.equal(call.frames.length, frames + 2, 'silence at the end, and nothing of the second message or of what came late');
   upstream.say('3', 100);
   await until(() => call.types().filter((type) => type === 'response.created').length === 3);
   await call.wait(300);
   assert.equal(call.last('output_audio_buffer.stopped')['response_id'], 'resp_3', 'the next answer is heard whole');
   assert.equal(upstream.received.filter(({ type }) => type === 'conversation.item.truncate').length, 2);
+});
+
+test('an answer that comes right behind an interruption is heard whole', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server);
+  upstream.say('1', 2000);
+  await until(() => call.types().includes('response.done'));
+  await call.wait(400);
+  upstream.send({ type: 'input_audio_buffer.speech_started', audio_start_ms: 0, item_id: 'item_user' });
+  upstream.say('2', 300);
+  await until(() => call.types().filter((type) => type === 'response.done').length === 2);
+  await call.wait(600);
+  assert.equal(call.last('output_audio_buffer.stopped')['response_id'], 'resp_2');
+  await until(() => call.types().includes('conversation.item.truncated'));
+  assert.deepEqual(upstream.received.filter(({ type }) => type === 'conversation.item.truncate').map((event) => event['item_id']), ['item_1']);
 });
 
 test('a client that clears the output ends the sound, and the server is told what was heard', LIMIT, async () => {
@@ -191,6 +210,28 @@ test('the end of the call ends the connection', LIMIT, async () => {
   const closed = once(upstream.socket, 'close');
   call.conversation.close('test', call.now);
   await closed;
+});
+
+test("the client's model counts when the operator has set none", LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { upstream } = await connect(server, { model: 'mine' });
+  assert.equal(upstream.path, '/v1/realtime?model=none');
+  const connected = server.connected();
+  const call = new TestCall(realtime({ upstream: server.url.replace(/\?.*/, ''), upstreamKey: KEY }), { model: 'mine' });
+  calls.push(call);
+  await call.start();
+  assert.equal((await connected).path, '/v1/realtime?model=mine');
+});
+
+test('an observer who comes before the server has answered sees one session, the right one', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const call = new TestCall(realtime({ upstream: server.url, upstreamKey: KEY }));
+  calls.push(call);
+  const seen: { type: string; session: { id: string } }[] = [];
+  call.conversation.observe((json) => seen.push(JSON.parse(json) as (typeof seen)[number]));
+  await call.start();
+  await until(() => seen.length > 0);
+  assert.deepEqual(seen.map(({ type, session }) => [type, session.id]), [['session.created', 'sess_upstream']]);
 });
 
 test('without a server it does not start', () => {

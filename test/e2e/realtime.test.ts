@@ -50,3 +50,11 @@ test('a call is bridged to a Realtime server, and observers steer it until it en
   assert.equal(hangup.status, 200);
   for (const [code] of (await Promise.all(closed)) as [number][]) assert.equal(code, 1000);
 });
+
+test('a call that lasts too long is told so and ends', { timeout: 60_000 }, async () => {
+  await using dev = await startDev(['--agent', 'parrot', '--max-duration', '1s']);
+  await using caller = await LibdatachannelCaller.call({ endpoint: dev.endpoint });
+  const { event } = await caller.events.next('error');
+  assert.equal((event['error'] as { code: string }).code, 'session_expired');
+  await caller.ended();
+});

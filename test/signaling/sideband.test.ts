@@ -106,3 +106,16 @@ test('an observer that leaves while the call is being found is let go', LIMIT, a
   await new Promise(setImmediate);
   assert.equal(server.calls.observers.size, 0);
 });
+
+test('an observer that answers nothing does not keep the server from closing', LIMIT, async () => {
+  const server = await startServer();
+  const { url } = await place(server);
+  const socket = open(url);
+  await messages(socket);
+  // The peer is gone and the network does not know: nothing is read, so no closing handshake is answered.
+  socket.pause();
+  const closed = once(socket, 'close');
+  await server[Symbol.asyncDispose]();
+  socket.resume();
+  await closed;
+});

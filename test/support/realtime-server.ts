@@ -33,7 +33,7 @@ export class RealtimeServer {
         return;
       }
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
-        const connection = new RealtimeConnection(webSocket);
+        const connection = new RealtimeConnection(webSocket, request.url ?? '');
         this.connections.push(connection);
         for (const wake of this.#waiters.splice(0)) wake(connection);
       });
@@ -76,14 +76,17 @@ export class RealtimeConnection {
     audio: { input: { turn_detection: { type: 'server_vad', interrupt_response: true } }, output: { voice: 'alloy' } },
   };
   readonly socket: WebSocket;
+  /** What was asked for, with the query. */
+  readonly path: string;
   /** What is wrong with the next session. */
   refuseSession: string | null = null;
   readonly #items = new Map<string, Fields>();
   #ids = 0;
   #waiters: { type: string; resolve: (event: Event) => void }[] = [];
 
-  constructor(socket: WebSocket) {
+  constructor(socket: WebSocket, path: string) {
     this.socket = socket;
+    this.path = path;
     socket.on('message', (data: Buffer) => this.#handle(JSON.parse(data.toString()) as Event));
     this.send({ type: 'session.created', session: this.session });
   }
