@@ -13,7 +13,7 @@ import {
   type CallRequest,
   type IceUpdate,
 } from '../signaling/call-service.ts';
-import { DtlsCertificate, loadSrtpCiphers, type Answerer, type SrtpCiphers } from '../webrtc/index.ts';
+import { DtlsCertificate, loadSrtpCiphers, warmKeyExchange, type Answerer, type SrtpCiphers } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { CallIdKeys } from '../wire/call-id.ts';
 import type { Locator } from '../wire/locator.ts';
@@ -38,6 +38,8 @@ export async function openShard(options: ShardOptions, onCallEnded: (callId: str
   // One after the other: a thread that ends because of its agent must have no key generation under way (Node aborts).
   const agent = await loadAgent(options.agent, { settings: options.agentSettings });
   const certificate = await DtlsCertificate.generate();
+  // Costs some 60 ms once; without it the first callers of the thread would wait for it.
+  warmKeyExchange();
   const srtp = loadSrtpCiphers();
   if (srtp.fallbackReason) log.warn({ reason: srtp.fallbackReason }, 'SRTP uses node:crypto, which costs several times more');
   const shard = new Shard(options, agent, certificate, srtp.ciphers, log, onCallEnded);

@@ -1,10 +1,10 @@
 /** A whole call of a real Chromium, which offers DTLS 1.3 with a post-quantum key share before 1.2. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { babble } from '../../support/audio.ts';
-import { Chromium, heardAtLeast } from '../../support/chromium.ts';
-import { startDev } from '../../support/earshot-process.ts';
-import { ReferenceServer } from '../../support/reference-server.ts';
+import { babble } from '../support/audio.ts';
+import { Chromium, heardAtLeast } from '../support/chromium.ts';
+import { startDev } from '../support/earshot-process.ts';
+import { ReferenceServer } from '../support/reference-server.ts';
 
 function callerPage(endpoint: string): string {
   return `<!doctype html><title>caller</title><link rel="icon" href="data:,"><script type="module">
