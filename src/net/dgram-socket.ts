@@ -3,7 +3,7 @@ import { type TransportAddress, formatIp, parseIp } from '../wire/address.ts';
 import { AddressBook } from './address-book.ts';
 import { bindError } from './net-error.ts';
 import type { UdpSocketOptions } from './open-udp-socket.ts';
-import { MAX_DATAGRAM_BYTES, type UdpSocket, type UdpSocketCounters, type UdpSocketHandler } from './udp-socket.ts';
+import { createUdpSocketCounters, MAX_DATAGRAM_BYTES, type UdpSocket, type UdpSocketHandler } from './udp-socket.ts';
 
 const BATCH = 64;
 const MAX_REMEMBERED = 65_536;
@@ -28,16 +28,7 @@ export async function openDgramSocket(options: Required<Omit<UdpSocketOptions, '
 
 class DgramSocket implements UdpSocket {
   readonly address: TransportAddress;
-  readonly counters: UdpSocketCounters = {
-    received: 0,
-    receivedBytes: 0,
-    sent: 0,
-    sentBytes: 0,
-    oversize: 0,
-    sendErrors: 0,
-    receiveCalls: 0,
-    sendCalls: 0,
-  };
+  readonly counters = createUdpSocketCounters();
   readonly #socket: Socket;
   readonly #handler: UdpSocketHandler;
   readonly #senders = new AddressBook();

@@ -5,7 +5,7 @@ import { ReceiveVector, SendVector } from './message-vector.ts';
 import { NetError } from './net-error.ts';
 import type { UdpSocketOptions } from './open-udp-socket.ts';
 import { type RawSocket, openRawSocket } from './raw-socket.ts';
-import { MAX_DATAGRAM_BYTES, type UdpSocket, type UdpSocketCounters, type UdpSocketHandler } from './udp-socket.ts';
+import { createUdpSocketCounters, MAX_DATAGRAM_BYTES, type UdpSocket, type UdpSocketHandler } from './udp-socket.ts';
 
 const BATCH = 64;
 /** Batches per wake-up at most, so that a flood leaves the event loop its turn. */
@@ -23,16 +23,7 @@ export async function openMmsgSocket(options: Required<Omit<UdpSocketOptions, 'e
 
 class MmsgSocket implements UdpSocket {
   readonly address: TransportAddress;
-  readonly counters: UdpSocketCounters = {
-    received: 0,
-    receivedBytes: 0,
-    sent: 0,
-    sentBytes: 0,
-    oversize: 0,
-    sendErrors: 0,
-    receiveCalls: 0,
-    sendCalls: 0,
-  };
+  readonly counters = createUdpSocketCounters();
   readonly #libc: Libc;
   readonly #fd: number;
   readonly #handler: UdpSocketHandler;

@@ -42,3 +42,7 @@ export interface UdpSocketCounters {
   receiveCalls: number;
   sendCalls: number;
 }
+
+export function createUdpSocketCounters(): UdpSocketCounters {
+  return { received: 0, receivedBytes: 0, sent: 0, sentBytes: 0, oversize: 0, sendErrors: 0, receiveCalls: 0, sendCalls: 0 };
+}

@@ -10,7 +10,7 @@ import type { TransportAddress } from '../wire/address.ts';
 /** What a call needs of the shard that owns it. */
 export interface CallHost {
   /** Sends one datagram to the client. */
-  transmit(call: Call, data: Uint8Array, to: TransportAddress): void;
+  transmit(data: Uint8Array, to: TransportAddress): void;
   /** The call has output that nobody is draining: call `drain` soon. */
   touched(call: Call): void;
   /** The call is over; its last datagrams have been handed to `transmit`. Comes once. */
@@ -179,7 +179,7 @@ export class Call implements ConversationPort {
   #act(output: Exclude<SessionOutput, { type: 'timeout' }>): void {
     switch (output.type) {
       case 'transmit':
-        this.#host.transmit(this, output.data, output.to);
+        this.#host.transmit(output.data, output.to);
         break;
       case 'audio':
         this.#conversation.handleAudio(output.payload, output.sequence, output.timestamp, this.#now);

@@ -153,8 +153,7 @@ export class Shard implements UdpSocketHandler, CallHost {
 
   /** See `CallService.restartIce`. @throws {CallError} */
   restartIce(callId: string, fragment: string, ifMatch: '*' | readonly string[]): IceUpdate {
-    const call = this.#calls.get(callId);
-    if (!call) throw new CallError(404, 'call_not_found', `There is no call ${callId}.`);
+    const call = this.#liveCall(callId);
     if (ifMatch !== '*' && !ifMatch.includes(call.etag)) {
       throw new CallError(412, 'etag_mismatch', 'ICE was restarted meanwhile: none of the entity tags in If-Match is current.');
     }
@@ -172,9 +171,7 @@ export class Shard implements UdpSocketHandler, CallHost {
 
   /** Follows a call's events. @throws {CallError} 404 */
   observe(callId: string, observer: CallObserver): CallObservation {
-    const call = this.#calls.get(callId);
-    if (!call) throw new CallError(404, 'call_not_found', `There is no call ${callId}.`);
-    return call.observe(observer);
+    return this.#liveCall(callId).observe(observer);
   }
 
   stats(): MetricReading[] {
@@ -229,7 +226,7 @@ export class Shard implements UdpSocketHandler, CallHost {
 
   // CallHost
 
-  transmit(_call: Call, data: Uint8Array, to: TransportAddress): void {
+  transmit(data: Uint8Array, to: TransportAddress): void {
     // The session names the very object that it was given as the source: see ClientPath.
     const path = to as ClientPath;
     this.#bundler!.queue(path.relay, path, path.via, true, data);
@@ -273,6 +270,12 @@ export class Shard implements UdpSocketHandler, CallHost {
     }
     call.drain(now);
     this.#current = null;
+  }
+
+  #liveCall(callId: string): Call {
+    const call = this.#calls.get(callId);
+    if (!call) throw new CallError(404, 'call_not_found', `There is no call ${callId}.`);
+    return call;
   }
 
   #answer(offer: string, ufrag: string, candidates: readonly TransportAddress[], now: number): Answerer {

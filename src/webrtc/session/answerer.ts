@@ -4,12 +4,12 @@ import { generateIcePassword, type IceCredentials } from '../ice/credentials.ts'
 import { IceLiteAgent } from '../ice/lite-agent.ts';
 import type { RandomSource } from '../machine.ts';
 import { createAnswer } from '../sdp/answer.ts';
-import { SCTP_PORT, type Negotiated, type SdpCandidate } from '../sdp/description.ts';
+import type { Negotiated, SdpCandidate } from '../sdp/description.ts';
 import { createFragment, parseFragment } from '../sdp/fragment.ts';
 import { parseOffer } from '../sdp/offer.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
-import { audioOptions, randomDigits, randomSsrc, SRTP_PREFERENCE } from './negotiated-options.ts';
-import { Session } from './session.ts';
+import { negotiatedSession, randomDigits, randomSsrc } from './negotiated-options.ts';
+import type { Session } from './session.ts';
 
 export interface AnswererOptions {
   /** SDP offer. */
@@ -54,25 +54,9 @@ export class Answerer {
       streamId: 'earshot',
       trackId: 'agent',
     });
-    this.session = new Session({
-      ice: new IceLiteAgent({ local, remote: negotiated.ice, now }),
-      dtls: {
-        role: negotiated.localSetup === 'passive' ? 'server' : 'client',
-        certificate,
-        remoteFingerprints: negotiated.fingerprints,
-        srtpProfiles: negotiated.audio ? SRTP_PREFERENCE : [],
-        random,
-      },
-      audio: negotiated.audio && audioOptions(negotiated.audio, { ssrc, cname: sessionId, random, ntpEpochOffset: options.ntpEpochOffset }),
-      data: negotiated.data && {
-        localPort: SCTP_PORT,
-        remotePort: negotiated.data.sctpPort,
-        maxMessageSize: negotiated.data.maxMessageSize,
-      },
-      ciphers: options.ciphers,
-      random,
-      now,
-    });
+    const { ciphers, ntpEpochOffset } = options;
+    const ice = new IceLiteAgent({ local, remote: negotiated.ice, now });
+    this.session = negotiatedSession(negotiated, ice, { ssrc, cname: sessionId, random, ntpEpochOffset, certificate, ciphers }, now);
   }
 
   /**

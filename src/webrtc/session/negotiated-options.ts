@@ -1,23 +1,53 @@
+import type { DtlsCertificate } from '../dtls/certificate.ts';
 import type { RandomSource } from '../machine.ts';
-import type { NegotiatedAudio } from '../sdp/description.ts';
+import { SCTP_PORT, type Negotiated, type NegotiatedAudio } from '../sdp/description.ts';
+import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import type { SrtpProfile } from '../srtp-profile.ts';
-import type { SessionAudioOptions } from './session.ts';
+import { Session, type SessionAudioOptions, type SessionOptions } from './session.ts';
 
 /** GCM first: it costs less, and encrypts and authenticates in one pass. */
-export const SRTP_PREFERENCE: readonly SrtpProfile[] = ['AEAD_AES_128_GCM', 'AES128_CM_HMAC_SHA1_80'];
+const SRTP_PREFERENCE: readonly SrtpProfile[] = ['AEAD_AES_128_GCM', 'AES128_CM_HMAC_SHA1_80'];
 
-interface LocalStream {
+/** What this end brings to a session besides what was negotiated. */
+export interface LocalEnd {
   readonly ssrc: number;
   readonly cname: string;
   readonly random: RandomSource;
+  /** Unix time in ms is `now` + this. */
   readonly ntpEpochOffset: number;
+  readonly certificate: DtlsCertificate;
+  readonly ciphers: SrtpCiphers;
+}
+
+/** The session that an offer and its answer lead to, over `ice`. */
+export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['ice'], local: LocalEnd, now: number): Session {
+  const { audio, data } = negotiated;
+  return new Session({
+    ice,
+    dtls: {
+      role: negotiated.localSetup === 'passive' ? 'server' : 'client',
+      certificate: local.certificate,
+      remoteFingerprints: negotiated.fingerprints,
+      srtpProfiles: audio ? SRTP_PREFERENCE : [],
+      random: local.random,
+    },
+    audio: audio && audioOptions(audio, local),
+    data: data && { localPort: SCTP_PORT, remotePort: data.sctpPort, maxMessageSize: data.maxMessageSize },
+    ciphers: local.ciphers,
+    random: local.random,
+    now,
+  });
 }
 
 /** What offer and answer settled, in the terms of the RTP session. */
-export function audioOptions(audio: NegotiatedAudio, local: LocalStream): SessionAudioOptions {
+function audioOptions(audio: NegotiatedAudio, local: LocalEnd): SessionAudioOptions {
   const { mid, audioLevel, transportCc } = audio.extensions;
+  const { ssrc, cname, random, ntpEpochOffset } = local;
   return {
-    ...local,
+    ssrc,
+    cname,
+    random,
+    ntpEpochOffset,
     payloadType: audio.payloadType,
     clockRate: audio.clockRate,
     mid: audio.mid ?? '',

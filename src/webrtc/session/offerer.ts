@@ -3,10 +3,9 @@ import { IceClientAgent } from '../ice/client-agent.ts';
 import { generateIceCredentials, type IceCredentials } from '../ice/credentials.ts';
 import type { RandomSource } from '../machine.ts';
 import { createOffer, parseAnswer } from '../sdp/client.ts';
-import { SCTP_PORT } from '../sdp/description.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
-import { audioOptions, randomDigits, randomSsrc, SRTP_PREFERENCE } from './negotiated-options.ts';
-import { Session } from './session.ts';
+import { negotiatedSession, randomDigits, randomSsrc } from './negotiated-options.ts';
+import type { Session } from './session.ts';
 
 export interface OffererOptions {
   readonly certificate: DtlsCertificate;
@@ -47,32 +46,14 @@ export class Offerer {
 
   /** The session that the answer leads to; it sends its first check at once. @throws {SdpError} */
   accept(answer: string, now: number): Session {
-    const { certificate, random, ciphers, ntpEpochOffset } = this.#options;
     const { negotiated, candidates } = parseAnswer(answer);
-    return new Session({
-      ice: new IceClientAgent({
-        local: this.#ice,
-        remote: negotiated.ice,
-        remoteCandidates: candidates.map(({ address }) => address),
-        random,
-        now,
-      }),
-      dtls: {
-        role: negotiated.localSetup === 'passive' ? 'server' : 'client',
-        certificate,
-        remoteFingerprints: negotiated.fingerprints,
-        srtpProfiles: negotiated.audio ? SRTP_PREFERENCE : [],
-        random,
-      },
-      audio: negotiated.audio && audioOptions(negotiated.audio, { ssrc: this.#ssrc, cname: this.#sessionId, random, ntpEpochOffset }),
-      data: negotiated.data && {
-        localPort: SCTP_PORT,
-        remotePort: negotiated.data.sctpPort,
-        maxMessageSize: negotiated.data.maxMessageSize,
-      },
-      ciphers,
-      random,
+    const ice = new IceClientAgent({
+      local: this.#ice,
+      remote: negotiated.ice,
+      remoteCandidates: candidates.map(({ address }) => address),
+      random: this.#options.random,
       now,
     });
+    return negotiatedSession(negotiated, ice, { ...this.#options, ssrc: this.#ssrc, cname: this.#sessionId }, now);
   }
 }

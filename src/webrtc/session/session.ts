@@ -97,7 +97,7 @@ export class Session {
   readonly #audioOutput: AudioOutput = { type: 'audio', payload: EMPTY, sequence: 0, timestamp: 0, marker: false };
   readonly #transmitOutput: TransmitOutput = { type: 'transmit', data: EMPTY, to: NOWHERE };
   readonly #timeout = { type: 'timeout' as const, at: Infinity };
-  /** Protected packets that wait to be polled: their lengths, and their bytes one after another. */
+  /** Protected packets that wait to be polled. */
   readonly #outgoing = new PacketQueue();
   /** Filled anew for each packet sent. */
   readonly #frame: Writable<RtpFrame>;
@@ -222,11 +222,6 @@ export class Session {
     this.#now = now;
     this.#channelsTouched = true;
     this.#channels.send(channelId, data, now);
-  }
-
-  /** Bytes of messages that wait for their first transmission. */
-  bufferedAmount(channelId: number): number {
-    return this.#channels?.bufferedAmount(channelId) ?? 0;
   }
 
   /** Takes new credentials of both sides (RFC 8445, section 9); media goes on over the old pair meanwhile. */
