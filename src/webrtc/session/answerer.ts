@@ -1,12 +1,16 @@
 import type { TransportAddress } from '../../wire/address.ts';
 import type { DtlsCertificate } from '../dtls/certificate.ts';
+import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import { generateIcePassword, type IceCredentials } from '../ice/credentials.ts';
 import { IceLiteAgent } from '../ice/lite-agent.ts';
 import type { RandomSource } from '../machine.ts';
+import { newInit } from '../sctp/init.ts';
+import { DEFAULT_RECEIVE_WINDOW } from '../sctp/protocol-parameters.ts';
 import { createAnswer } from '../sdp/answer.ts';
 import type { Negotiated, SdpCandidate } from '../sdp/description.ts';
 import { createFragment, parseFragment } from '../sdp/fragment.ts';
 import { parseOffer } from '../sdp/offer.ts';
+import { requireSameSctpInit } from '../sdp/sctp-init.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import { negotiatedSession, randomDigits, randomSsrc } from './negotiated-options.ts';
 import type { Session } from './session.ts';
@@ -24,6 +28,8 @@ export interface AnswererOptions {
   /** Unix time in ms is `now` + this. */
   readonly ntpEpochOffset: number;
   readonly now: number;
+  /** Data channels that both sides open under an id agreed beforehand: `negotiated`, with `id`. */
+  readonly channels?: readonly OpenChannelOptions[];
 }
 
 /** The answering, ICE-lite end of a call (RFC 8829 without its API): takes an offer, gives an answer and a session. */
@@ -42,6 +48,7 @@ export class Answerer {
     const local = { ufrag: options.ufrag, password: generateIcePassword(random) };
     const sessionId = randomDigits(random);
     const ssrc = randomSsrc(random);
+    const init = negotiated.data?.init ? newInit(random, DEFAULT_RECEIVE_WINDOW) : null;
     this.#random = random;
     this.negotiated = negotiated;
     this.answer = createAnswer(offer, {
@@ -53,10 +60,12 @@ export class Answerer {
       cname: sessionId,
       streamId: 'earshot',
       trackId: 'agent',
+      init,
     });
-    const { ciphers, ntpEpochOffset } = options;
+    const { ciphers, ntpEpochOffset, channels = [] } = options;
     const ice = new IceLiteAgent({ local, remote: negotiated.ice, now });
-    this.session = negotiatedSession(negotiated, ice, { ssrc, cname: sessionId, random, ntpEpochOffset, certificate, ciphers }, now);
+    const end = { ssrc, cname: sessionId, random, ntpEpochOffset, certificate, ciphers, init, channels };
+    this.session = negotiatedSession(negotiated, ice, end, now);
   }
 
   /**
@@ -65,8 +74,9 @@ export class Answerer {
    * @throws {SdpError}
    */
   restartIce(fragment: string, ufrag: string, candidates: readonly TransportAddress[], now: number): string | null {
-    const { ice } = parseFragment(fragment);
+    const { ice, sections } = parseFragment(fragment);
     const { negotiated } = this;
+    for (const section of sections) requireSameSctpInit(section, negotiated.data?.init ?? null);
     if (!ice || ice.ufrag === negotiated.ice.ufrag) return null;
     const local: IceCredentials = { ufrag, password: generateIcePassword(this.#random) };
     this.session.restartIce(local, ice, now);

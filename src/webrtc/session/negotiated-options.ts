@@ -1,5 +1,7 @@
 import type { DtlsCertificate } from '../dtls/certificate.ts';
+import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import type { RandomSource } from '../machine.ts';
+import type { InitParameters } from '../sctp/init.ts';
 import { SCTP_PORT, type Negotiated, type NegotiatedAudio } from '../sdp/description.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import type { SrtpProfile } from '../srtp-profile.ts';
@@ -17,6 +19,10 @@ export interface LocalEnd {
   readonly ntpEpochOffset: number;
   readonly certificate: DtlsCertificate;
   readonly ciphers: SrtpCiphers;
+  /** Our SCTP INIT, if offer or answer carried it. */
+  readonly init: InitParameters | null;
+  /** Data channels with an id agreed beforehand. */
+  readonly channels: readonly OpenChannelOptions[];
 }
 
 /** The session that an offer and its answer lead to, over `ice`. */
@@ -32,7 +38,13 @@ export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['i
       random: local.random,
     },
     audio: audio && audioOptions(audio, local),
-    data: data && { localPort: SCTP_PORT, remotePort: data.sctpPort, maxMessageSize: data.maxMessageSize },
+    data: data && {
+      localPort: SCTP_PORT,
+      remotePort: data.sctpPort,
+      maxMessageSize: data.maxMessageSize,
+      ...(data.init && local.init && { agreed: { local: local.init, peer: data.init } }),
+      channels: local.channels,
+    },
     ciphers: local.ciphers,
     random: local.random,
     now,

@@ -1,7 +1,10 @@
 import type { DtlsCertificate } from '../dtls/certificate.ts';
+import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import { IceClientAgent } from '../ice/client-agent.ts';
 import { generateIceCredentials, type IceCredentials } from '../ice/credentials.ts';
 import type { RandomSource } from '../machine.ts';
+import { newInit, type InitParameters } from '../sctp/init.ts';
+import { DEFAULT_RECEIVE_WINDOW } from '../sctp/protocol-parameters.ts';
 import { createOffer, parseAnswer } from '../sdp/client.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import { negotiatedSession, randomDigits, randomSsrc } from './negotiated-options.ts';
@@ -15,6 +18,10 @@ export interface OffererOptions {
   readonly random: RandomSource;
   /** Unix time in ms is `now` + this. */
   readonly ntpEpochOffset: number;
+  /** Offers to set SCTP up with offer and answer (SNAP, `a=sctp-init`). Default true. */
+  readonly snap?: boolean;
+  /** Data channels that both sides open under an id agreed beforehand: `negotiated`, with `id`. */
+  readonly channels?: readonly OpenChannelOptions[];
 }
 
 /** The calling end, for native clients, load generators and tests: gives an offer, takes the answer. */
@@ -25,6 +32,7 @@ export class Offerer {
   readonly #ice: IceCredentials;
   readonly #ssrc: number;
   readonly #sessionId: string;
+  readonly #init: InitParameters | null;
 
   constructor(options: OffererOptions) {
     const { random, certificate } = options;
@@ -32,6 +40,7 @@ export class Offerer {
     this.#ice = generateIceCredentials(random);
     this.#ssrc = randomSsrc(random);
     this.#sessionId = randomDigits(random);
+    this.#init = options.data && options.snap !== false ? newInit(random, DEFAULT_RECEIVE_WINDOW) : null;
     this.offer = createOffer({
       ...this.#ice,
       fingerprint: certificate.fingerprint('sha-256'),
@@ -40,7 +49,7 @@ export class Offerer {
       audio: options.audio
         ? { ssrc: this.#ssrc, cname: this.#sessionId, streamId: 'caller', trackId: 'microphone', direction: 'sendrecv' }
         : null,
-      data: options.data,
+      data: options.data ? { init: this.#init } : null,
     });
   }
 
@@ -54,6 +63,8 @@ export class Offerer {
       random: this.#options.random,
       now,
     });
-    return negotiatedSession(negotiated, ice, { ...this.#options, ssrc: this.#ssrc, cname: this.#sessionId }, now);
+    const { channels = [] } = this.#options;
+    const end = { ...this.#options, ssrc: this.#ssrc, cname: this.#sessionId, init: this.#init, channels };
+    return negotiatedSession(negotiated, ice, end, now);
   }
 }

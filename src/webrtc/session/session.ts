@@ -5,6 +5,7 @@ import type { IceClientAgent } from '../ice/client-agent.ts';
 import type { IceCredentials } from '../ice/credentials.ts';
 import type { IceLiteAgent } from '../ice/lite-agent.ts';
 import type { RandomSource, Timeout } from '../machine.ts';
+import type { SctpAgreement } from '../sctp/association-types.ts';
 import type { RtpPacket } from '../rtp/rtp-packet.ts';
 import { RtpSession, type RtpFrame, type RtpSessionOptions, type RtpSessionStats } from '../rtp/rtp-session.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
@@ -46,6 +47,10 @@ export interface SessionDataOptions {
   readonly remotePort: number;
   /** Bytes; 0 = no limit. */
   readonly maxMessageSize: number;
+  /** Set when offer and answer carried both sides' SCTP INIT (SNAP). */
+  readonly agreed?: SctpAgreement;
+  /** Channels with an id agreed beforehand: there before any data comes. */
+  readonly channels: readonly OpenChannelOptions[];
 }
 
 export type SessionOutput =
@@ -458,6 +463,7 @@ export class Session {
       random: this.#random,
       now: this.#now,
     });
+    for (const channel of this.#dataOptions.channels) this.#channels.open(channel, this.#now);
     // One INIT is enough. The DTLS client has been up a moment longer when the server may speak, so it sends it.
     if (client) this.#channels.connect(this.#now);
     this.#channelsTouched = true;

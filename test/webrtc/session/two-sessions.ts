@@ -1,4 +1,4 @@
-import { DtlsCertificate, loadSrtpCiphers, Answerer, Offerer, type Session, type SessionOutput } from '../../../src/webrtc/index.ts';
+import { DtlsCertificate, loadSrtpCiphers, Answerer, Offerer, type OpenChannelOptions, type Session, type SessionOutput } from '../../../src/webrtc/index.ts';
 import { parseAddress, sameAddress, type TransportAddress } from '../../../src/wire/address.ts';
 import { seededFraction, seededRandom } from '../ice/network.ts';
 
@@ -53,26 +53,42 @@ export const CLIENT_ADDRESS = '192.0.2.1:40000';
 const certificates = await Promise.all([DtlsCertificate.generate(), DtlsCertificate.generate()]);
 const { ciphers } = loadSrtpCiphers();
 
+export interface TwoSessionsOptions extends Impairments {
+  readonly seed?: number;
+  readonly audio?: boolean;
+  readonly data?: boolean;
+  /** Whether the caller offers SNAP; true unless set. */
+  readonly snap?: boolean;
+  /** Channels that both open under an id agreed beforehand. */
+  readonly channels?: readonly OpenChannelOptions[];
+  readonly editOffer?: (sdp: string) => string;
+  readonly editAnswer?: (sdp: string) => string;
+}
+
 /** A caller and a server of ours on a virtual clock, joined by a network that loses, repeats and reorders. */
 export class TwoSessions {
   now = 0;
   readonly caller: End;
   readonly server: End;
   readonly answerer: Answerer;
+  /** As the caller made it. */
+  readonly offer: string;
   impairments: Impairments;
   /** Sees every datagram that arrives; false swallows it. */
   filter: (datagram: Datagram) => boolean = () => true;
   readonly #fraction: () => number;
   #inFlight: Datagram[] = [];
 
-  constructor(options: { seed?: number; audio?: boolean; data?: boolean; editOffer?: (sdp: string) => string } & Impairments = {}) {
-    const { seed = 1, audio = true, data = true, editOffer = (sdp) => sdp } = options;
+  constructor(options: TwoSessionsOptions = {}) {
+    const { seed = 1, audio = true, data = true, snap = true, channels = [], editOffer = (sdp) => sdp, editAnswer = (sdp) => sdp } = options;
     this.impairments = options;
     this.#fraction = seededFraction(seed);
     const random = seededRandom(seed);
-    const offerer = new Offerer({ certificate: certificates[0], audio, data, ciphers, random, ntpEpochOffset: 1.7e12 });
+    const offerer = new Offerer({ certificate: certificates[0], audio, data, snap, channels, ciphers, random, ntpEpochOffset: 1.7e12 });
+    this.offer = offerer.offer;
     this.answerer = new Answerer({
       offer: editOffer(offerer.offer),
+      channels,
       ufrag: 'serverUfrag',
       certificate: certificates[1],
       candidates: [parseAddress(SERVER_ADDRESS)],
@@ -82,7 +98,7 @@ export class TwoSessions {
       now: 0,
     });
     this.server = new End(this.answerer.session, SERVER_ADDRESS);
-    this.caller = new End(offerer.accept(this.answerer.answer, 0), CLIENT_ADDRESS);
+    this.caller = new End(offerer.accept(editAnswer(this.answerer.answer), 0), CLIENT_ADDRESS);
     this.drain();
   }
 
