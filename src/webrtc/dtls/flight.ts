@@ -105,17 +105,21 @@ export class FlightSender {
   handleTimeout(now: number): boolean {
     if (now < this.#deadline) return false;
     this.#timeout = Math.min(this.#timeout * 2, maxTimeout);
-    this.#deadline = now + this.#timeout;
-    this.#sendPending(now);
+    this.#sendAgain(now);
+    return true;
+  }
+
+  /** Sends what may be missing without waiting for the time-out, when it cannot have arrived. True when there was something. */
+  sendNow(now: number): boolean {
+    if (this.#pending.length === 0) return false;
+    this.#sendAgain(now);
     return true;
   }
 
   /** The peer repeats the flight that ours answers: it lacks ours. True when ours was sent again. */
   repeat(now: number): boolean {
     if (this.#items.length === 0 || now - this.#sentAt < minInterval) return false;
-    if (this.#deadline !== Number.POSITIVE_INFINITY) this.#deadline = now + this.#timeout;
-    if (this.#pending.length === 0) this.#pending = this.#items.map(whole);
-    this.#sendPending(now);
+    this.#sendAgain(now);
     return true;
   }
 
@@ -133,23 +137,37 @@ export class FlightSender {
       this.stop();
       return true;
     }
+    this.#datagrams = this.#datagrams.filter(({ pieces }) => pieces.some((piece) => this.#misses(piece)));
     // Doubled when it fires.
     this.#timeout = initialTimeout / 2;
     this.#deadline = Math.min(this.#deadline, Math.max(now, this.#sentAt + minInterval));
     return false;
   }
 
-  /** The peer has this datagram, byte by byte one of {@link datagrams}: what it holds is not sent again by itself. */
+  /**
+   * The peer has this datagram, byte by byte one of {@link datagrams}: what it holds is not sent again with the rest. The
+   * time-out goes on: once everything has arrived and no answer comes, it is the answer that was lost, and the whole
+   * flight asks for it.
+   */
   confirm(datagram: Uint8Array): void {
     const confirmed = this.#datagrams.find(({ data }) => Buffer.compare(data, datagram) === 0);
     if (!confirmed) return;
     this.#datagrams = this.#datagrams.filter((other) => other !== confirmed);
     for (const piece of confirmed.pieces) this.#settle(piece);
-    if (this.#pending.length === 0) this.#deadline = Number.POSITIVE_INFINITY;
+  }
+
+  #misses(piece: Piece): boolean {
+    return this.#pending.some(({ item, start, end }) => item === piece.item && (start === end || (start < piece.end && end > piece.start)));
   }
 
   #settle(piece: Piece): void {
     this.#pending = this.#pending.flatMap((other) => without(other, piece));
+  }
+
+  #sendAgain(now: number): void {
+    if (this.#deadline !== Number.POSITIVE_INFINITY) this.#deadline = now + this.#timeout;
+    if (this.#pending.length === 0) this.#pending = this.#items.map(whole);
+    this.#sendPending(now);
   }
 
   /** Fills datagrams with records, one fragment each; small messages share a datagram, large ones are cut. */

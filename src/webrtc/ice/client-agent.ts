@@ -9,6 +9,7 @@ import {
   authenticateRequest,
   iceGeneration,
   readBinding,
+  requestFault,
   type AuthenticationFault,
   type IceGeneration,
   type RequestFault,
@@ -16,6 +17,7 @@ import {
 } from './binding-request.ts';
 import type { IceCredentials } from './credentials.ts';
 import { IceOutbox } from './outbox.ts';
+import type { StunCargo } from './stun-cargo.ts';
 
 export interface IceClientOptions {
   readonly local: IceCredentials;
@@ -118,6 +120,8 @@ export class IceClientAgent {
     'role-conflict': 0,
   };
 
+  /** What checks and answers carry besides; null while there is nothing. To be set before the first check is due. */
+  cargo: StunCargo | null = null;
   readonly #random: RandomSource;
   readonly #consentTimeout: number;
   readonly #connectTimeout: number;
@@ -142,7 +146,7 @@ export class IceClientAgent {
     this.#nextSlot = options.now;
     this.#failAt = options.now + this.#connectTimeout;
     this.#random(this.#tieBreaker);
-    for (const remote of options.remoteCandidates) this.addRemoteCandidate(remote, options.now);
+    for (const remote of options.remoteCandidates) this.#addPair(remote, options.now);
   }
 
   get state(): IceState {
@@ -166,9 +170,7 @@ export class IceClientAgent {
 
   /** A trickled candidate. One too many, or a known one, is ignored. */
   addRemoteCandidate(remote: TransportAddress, now: number): void {
-    if (this.#pairs.length === MAX_REMOTE_CANDIDATES) return;
-    if (this.#pairs.some((pair) => sameAddress(pair.remote, remote))) return;
-    this.#pairs.push({ remote, nextCheckAt: now, backOff: FIRST_BACK_OFF });
+    this.#addPair(remote, now);
     this.#sendDueChecks(now);
   }
 
@@ -181,7 +183,7 @@ export class IceClientAgent {
     const fault = readBinding(message, data);
     if (fault) return this.#drop(fault);
     if (message.class === 'indication') return this.#drop('indication');
-    return message.class === 'request' ? this.#handleRequest(from) : this.#handleResponse(from, now);
+    return message.class === 'request' ? this.#handleRequest(from, now) : this.#handleResponse(from, now);
   }
 
   handleTimeout(now: number): void {
@@ -226,12 +228,19 @@ export class IceClientAgent {
     };
   }
 
-  #handleRequest(from: TransportAddress): boolean {
+  #addPair(remote: TransportAddress, now: number): void {
+    if (this.#pairs.length === MAX_REMOTE_CANDIDATES) return;
+    if (this.#pairs.some((pair) => sameAddress(pair.remote, remote))) return;
+    this.#pairs.push({ remote, nextCheckAt: now, backOff: FIRST_BACK_OFF });
+  }
+
+  #handleRequest(from: TransportAddress, now: number): boolean {
     const fault = authenticateRequest(message, this.#generation);
     if (fault) return this.#drop(fault);
-    const answer = answerRequest(message, from, this.#generation, StunAttribute.iceControlling, writer);
-    if (answer.fault) this.counters[answer.fault]++;
-    this.#outbox.transmit(answer.data, from);
+    const requestError = requestFault(message, StunAttribute.iceControlling);
+    if (requestError) this.counters[requestError]++;
+    else this.cargo?.unload(message, now);
+    this.#outbox.transmit(answerRequest(message, requestError, from, this.#generation, writer, this.cargo), from);
     return true;
   }
 
@@ -253,6 +262,7 @@ export class IceClientAgent {
     this.#lastAnswerAt = now;
     this.#chosen ??= transaction.pair;
     if (transaction.pair === this.#chosen) this.#renewConsent(this.#chosen, now);
+    this.cargo?.unload(message, now);
     return true;
   }
 
@@ -301,6 +311,7 @@ export class IceClientAgent {
     writer.uint32(StunAttribute.priority, PRIORITY);
     writer.attribute(StunAttribute.iceControlling, this.#tieBreaker);
     writer.flag(StunAttribute.useCandidate);
+    this.cargo?.load(writer);
     this.#outbox.transmit(writer.finish(remote.password), pair.remote);
     this.#checksSent++;
     this.#transactions.push({ id, pair, sentAt: now });

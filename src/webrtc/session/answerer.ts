@@ -4,7 +4,7 @@ import { generateIcePassword, type IceCredentials } from '../ice/credentials.ts'
 import { IceLiteAgent } from '../ice/lite-agent.ts';
 import type { RandomSource } from '../machine.ts';
 import { createAnswer } from '../sdp/answer.ts';
-import type { Negotiated, SdpCandidate } from '../sdp/description.ts';
+import { isSpedOption, type Negotiated, type SdpCandidate } from '../sdp/description.ts';
 import { createFragment, parseFragment } from '../sdp/fragment.ts';
 import { parseOffer } from '../sdp/offer.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
@@ -24,6 +24,14 @@ export interface AnswererOptions {
   /** Unix time in ms is `now` + this. */
   readonly ntpEpochOffset: number;
   readonly now: number;
+  /** Take a DTLS handshake that comes in STUN (SPED), which saves a round trip; true unless given. */
+  readonly dtlsInStun?: boolean;
+  /**
+   * Send media and messages half a round trip before the client has shown the certificate that its offer named; true
+   * unless given. Until then all that is known of the receiver is that it has our ICE password, which went to whoever
+   * placed the call. What it sends counts only afterwards, in either case.
+   */
+  readonly earlySending?: boolean;
 }
 
 /** The answering, ICE-lite end of a call (RFC 8829 without its API): takes an offer, gives an answer and a session. */
@@ -36,7 +44,7 @@ export class Answerer {
 
   /** @throws {SdpError} for an offer that cannot be served; it names the line. */
   constructor(options: AnswererOptions) {
-    const { certificate, random, now } = options;
+    const { certificate, random, now, dtlsInStun = true, earlySending = true } = options;
     const offer = parseOffer(options.offer);
     const { negotiated } = offer;
     const local = { ufrag: options.ufrag, password: generateIcePassword(random) };
@@ -53,10 +61,12 @@ export class Answerer {
       cname: sessionId,
       streamId: 'earshot',
       trackId: 'agent',
+      iceOptions: dtlsInStun ? negotiated.ice.options.filter(isSpedOption) : [],
     });
     const { ciphers, ntpEpochOffset } = options;
     const ice = new IceLiteAgent({ local, remote: negotiated.ice, now });
-    this.session = negotiatedSession(negotiated, ice, { ssrc, cname: sessionId, random, ntpEpochOffset, certificate, ciphers }, now);
+    const end = { ssrc, cname: sessionId, random, ntpEpochOffset, certificate, ciphers, dtlsInStun, earlySending };
+    this.session = negotiatedSession(negotiated, ice, end, now);
   }
 
   /**

@@ -3,7 +3,8 @@ import type { RandomSource } from '../machine.ts';
 import { SCTP_PORT, type Negotiated, type NegotiatedAudio } from '../sdp/description.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import type { SrtpProfile } from '../srtp-profile.ts';
-import { Session, type SessionAudioOptions, type SessionOptions } from './session.ts';
+import { Session } from './session.ts';
+import type { SessionAudioOptions, SessionOptions } from './session-types.ts';
 
 /** GCM first: it costs less, and encrypts and authenticates in one pass. */
 const SRTP_PREFERENCE: readonly SrtpProfile[] = ['AEAD_AES_128_GCM', 'AES128_CM_HMAC_SHA1_80'];
@@ -17,6 +18,9 @@ export interface LocalEnd {
   readonly ntpEpochOffset: number;
   readonly certificate: DtlsCertificate;
   readonly ciphers: SrtpCiphers;
+  /** Both sides are known, or may, carry DTLS in STUN. */
+  readonly dtlsInStun: boolean;
+  readonly earlySending: boolean;
 }
 
 /** The session that an offer and its answer lead to, over `ice`. */
@@ -30,7 +34,9 @@ export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['i
       remoteFingerprints: negotiated.fingerprints,
       srtpProfiles: audio ? SRTP_PREFERENCE : [],
       random: local.random,
+      earlySending: local.earlySending,
     },
+    dtlsInStun: local.dtlsInStun,
     audio: audio && audioOptions(audio, local),
     data: data && { localPort: SCTP_PORT, remotePort: data.sctpPort, maxMessageSize: data.maxMessageSize },
     ciphers: local.ciphers,
