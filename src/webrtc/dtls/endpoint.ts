@@ -192,6 +192,11 @@ export class DtlsEndpoint {
     this.#flights.mtu = bytes;
   }
 
+  /** Milliseconds, measured by ICE: flights that are sent from now on are repeated accordingly. */
+  set roundTripTime(time: number) {
+    this.#flights.roundTripTime = time;
+  }
+
   /** The peer has one of {@link flightDatagrams}, as something else than DTLS tells: the others are repeated without it. */
   confirmDelivery(datagram: Uint8Array): void {
     this.#flights.confirm(datagram);

@@ -25,7 +25,10 @@ export type FlightItem =
  * First time-out in milliseconds. RFC 6347 says 1 s for want of knowledge; most callers are within 200 ms, a person is
  * waiting, and a flight repeated in vain is one or two packets.
  */
-const initialTimeout = 200;
+const defaultTimeout = 200;
+/** Bounds of the first time-out, in milliseconds, where the round trip is known. */
+const minTimeout = 50;
+const maxFirstTimeout = 1_000;
 /** Longest time-out in milliseconds, instead of 60 s: a path that heals should carry the call within two seconds. */
 const maxTimeout = 2_000;
 /** A flight is not repeated more often than this (ms), however often the peer repeats itself: its datagrams come in groups. */
@@ -56,7 +59,8 @@ export class FlightSender {
   readonly #sent = new Map<string, Piece>();
   /** As they were sent last, without those that are known to have arrived. */
   #datagrams: SealedDatagram[] = [];
-  #timeout = initialTimeout;
+  #firstTimeout = defaultTimeout;
+  #timeout = defaultTimeout;
   #sentAt = Number.NEGATIVE_INFINITY;
   #deadline = Number.POSITIVE_INFINITY;
 
@@ -77,6 +81,11 @@ export class FlightSender {
     this.#mtu = bytes;
   }
 
+  /** Milliseconds, as something else has measured them (RFC 9147, section 5.8.2: one and a half are waited). Counts from the next flight. */
+  set roundTripTime(time: number) {
+    this.#firstTimeout = Math.min(Math.max(1.5 * time, minTimeout), maxFirstTimeout);
+  }
+
   /** The datagrams of the flight that may be missing at the peer, as they were sent last. */
   get datagrams(): readonly Uint8Array[] {
     return this.#datagrams.map(({ data }) => data);
@@ -87,7 +96,7 @@ export class FlightSender {
     this.stop();
     this.#items = items;
     this.#pending = items.map(whole);
-    this.#timeout = initialTimeout;
+    this.#timeout = this.#firstTimeout;
     this.#deadline = awaitsAnswer ? now + this.#timeout : Number.POSITIVE_INFINITY;
     this.#sendPending(now);
   }
@@ -139,7 +148,7 @@ export class FlightSender {
     }
     this.#datagrams = this.#datagrams.filter(({ pieces }) => pieces.some((piece) => this.#misses(piece)));
     // Doubled when it fires.
-    this.#timeout = initialTimeout / 2;
+    this.#timeout = this.#firstTimeout / 2;
     this.#deadline = Math.min(this.#deadline, Math.max(now, this.#sentAt + minInterval));
     return false;
   }

@@ -239,7 +239,7 @@ export class IceClientAgent {
     if (fault) return this.#drop(fault);
     const requestError = requestFault(message, StunAttribute.iceControlling);
     if (requestError) this.counters[requestError]++;
-    else this.cargo?.unload(message, now);
+    else this.cargo?.unload(message, now, this.#roundTripTime);
     this.#outbox.transmit(answerRequest(message, requestError, from, this.#generation, writer, this.cargo), from);
     return true;
   }
@@ -262,7 +262,7 @@ export class IceClientAgent {
     this.#lastAnswerAt = now;
     this.#chosen ??= transaction.pair;
     if (transaction.pair === this.#chosen) this.#renewConsent(this.#chosen, now);
-    this.cargo?.unload(message, now);
+    this.cargo?.unload(message, now, this.#roundTripTime);
     return true;
   }
 
@@ -282,10 +282,10 @@ export class IceClientAgent {
   #sendDueChecks(now: number): void {
     if (now < this.#nextCheckAt()) return;
     const pair = this.#chosen ?? this.#earliest();
-    this.#check(pair, now);
+    const more = this.#check(pair, now);
     this.#nextSlot = now + PACING;
-    pair.nextCheckAt = now + pair.backOff;
-    pair.backOff = Math.min(pair.backOff * 2, LAST_BACK_OFF);
+    pair.nextCheckAt = now + (more ? PACING : pair.backOff);
+    if (!more) pair.backOff = Math.min(pair.backOff * 2, LAST_BACK_OFF);
   }
 
   #nextCheckAt(): number {
@@ -302,7 +302,8 @@ export class IceClientAgent {
     pair.backOff = FIRST_BACK_OFF;
   }
 
-  #check(pair: Pair, now: number): void {
+  /** True when there is reason for another soon. */
+  #check(pair: Pair, now: number): boolean {
     const { local, remote } = this.#generation;
     const id = new Uint8Array(12);
     this.#random(id);
@@ -311,11 +312,12 @@ export class IceClientAgent {
     writer.uint32(StunAttribute.priority, PRIORITY);
     writer.attribute(StunAttribute.iceControlling, this.#tieBreaker);
     writer.flag(StunAttribute.useCandidate);
-    this.cargo?.load(writer);
+    const more = this.cargo?.load(writer) ?? false;
     this.#outbox.transmit(writer.finish(remote.password), pair.remote);
     this.#checksSent++;
     this.#transactions.push({ id, pair, sentAt: now });
     if (this.#transactions.length > MAX_TRANSACTIONS) this.#transactions.shift();
+    return more;
   }
 
   #consentInterval(): number {

@@ -200,7 +200,7 @@ export class IceLiteAgent {
     if (repeated && !this.accepts(from)) return this.#drop('replayed-elsewhere');
     const requestError = requestFault(message, StunAttribute.iceControlled);
     const cargo = generation === this.#generation ? this.cargo : null;
-    if (!repeated && !requestError) cargo?.unload(message, now);
+    if (!repeated && !requestError) cargo?.unload(message, now, null);
     this.#outbox.transmit(answerRequest(message, requestError, from, generation, writer, cargo), from);
     if (repeated) return this.#drop('repeated');
     this.#recent[this.#requests++ % REPLAY_WINDOW] = fold(message.transactionId);

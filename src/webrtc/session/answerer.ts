@@ -8,7 +8,7 @@ import { isSpedOption, type Negotiated, type SdpCandidate } from '../sdp/descrip
 import { createFragment, parseFragment } from '../sdp/fragment.ts';
 import { parseOffer } from '../sdp/offer.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
-import { negotiatedSession, randomDigits, randomSsrc } from './negotiated-options.ts';
+import { negotiatedSession, randomDigits, randomSsrc, type DtlsChoice } from './negotiated-options.ts';
 import type { Session } from './session.ts';
 
 export interface AnswererOptions {
@@ -26,6 +26,8 @@ export interface AnswererOptions {
   readonly now: number;
   /** Take a DTLS handshake that comes in STUN (SPED), which saves a round trip; true unless given. */
   readonly dtlsInStun?: boolean;
+  /** DTLS versions and key exchange groups that may be agreed on; all unless given. */
+  readonly dtls?: DtlsChoice;
   /**
    * Send media and messages half a round trip before the client has shown the certificate that its offer named; true
    * unless given. Until then all that is known of the receiver is that it has our ICE password, which went to whoever
@@ -65,7 +67,7 @@ export class Answerer {
     });
     const { ciphers, ntpEpochOffset } = options;
     const ice = new IceLiteAgent({ local, remote: negotiated.ice, now });
-    const end = { ssrc, cname: sessionId, random, ntpEpochOffset, certificate, ciphers, dtlsInStun, earlySending };
+    const end = { ssrc, cname: sessionId, random, ntpEpochOffset, certificate, ciphers, dtlsInStun, earlySending, ...(options.dtls && { dtls: options.dtls }) };
     this.session = negotiatedSession(negotiated, ice, end, now);
   }
 

@@ -11,6 +11,7 @@ export interface CarriedDtls {
   readonly flightDatagrams: readonly Uint8Array[];
   readonly peerProtected: boolean;
   mtu: number;
+  roundTripTime: number;
   confirmDelivery(datagram: Uint8Array): void;
   handleDatagram(data: Uint8Array, now: number): boolean;
 }
@@ -46,6 +47,8 @@ const OVERHEAD = 100;
 const ANSWER_MTU = MAX_CARRIER - OVERHEAD;
 const CHECK_MTU = 900;
 const PLAIN_MTU = 1200;
+/** Checks that follow one another without waiting for an answer: each that arrives may be the one that counts. */
+const EAGER_CHECKS = 8;
 /** Times of what has come that may be sent to an address that has shown nothing (RFC 9147, section 5.1). */
 const AMPLIFICATION = 3;
 
@@ -108,7 +111,7 @@ export class DtlsInStun implements StunCargo {
     return this.#counters.datagramsIn > 0;
   }
 
-  unload(message: StunMessage, now: number): void {
+  unload(message: StunMessage, now: number, roundTripTime: number | null): void {
     const data = message.attribute(StunAttribute.dtlsInStun);
     const ack = message.attribute(StunAttribute.dtlsInStunAck);
     this.#asked = data !== null || ack !== null;
@@ -123,28 +126,35 @@ export class DtlsInStun implements StunCargo {
       this.#state = 'confirmed';
       if (!this.#checks) dtls.mtu = ANSWER_MTU;
     }
+    if (roundTripTime !== null) dtls.roundTripTime = roundTripTime;
     this.#received += message.length;
     if (ack !== null) this.#acknowledge(dtls, ack);
     if (data !== null && data.length > 0) this.#inject(dtls, data, now);
     this.#settle();
   }
 
-  load(writer: StunWriter): void {
-    if (this.#state === 'off' || (this.#checks ? this.#state === 'complete' : !this.#asked)) return;
+  load(writer: StunWriter): boolean {
+    if (this.#state === 'off' || (this.#checks ? this.#state === 'complete' : !this.#asked)) return false;
     const dtls = (this.#dtls ??= this.#open());
     writer.attribute(StunAttribute.dtlsInStunAck, encodeCrcs(this.#arrived));
-    const datagram = this.#next(dtls.flightDatagrams);
     this.#sent += OVERHEAD;
-    if (!datagram || datagram.length + OVERHEAD > MAX_CARRIER || datagram.length > writer.room || !this.#allows(datagram.length)) return;
+    const flight = dtls.flightDatagrams;
+    // The one behind that which was carried last; the first of a new flight.
+    const index = ((this.#carried ? flight.indexOf(this.#carried) : -1) + 1) % flight.length;
+    const datagram = flight[index];
+    if (!datagram || datagram.length + OVERHEAD > MAX_CARRIER || datagram.length > writer.room || !this.#allows(datagram.length)) return false;
     writer.attribute(StunAttribute.dtlsInStun, datagram);
     this.#carried = datagram;
     this.#counters.datagramsOut++;
+    return index + 1 < flight.length || (this.#state === 'tentative' && this.#counters.datagramsOut < EAGER_CHECKS);
   }
 
   /** A DTLS datagram has come directly. */
   arrived(datagram: Uint8Array): void {
     this.#settle();
-    if (this.#state === 'confirmed' || this.#state === 'pending') this.#remember(datagram);
+    if (this.#state !== 'confirmed' && this.#state !== 'pending') return;
+    this.#received += datagram.length;
+    this.#remember(datagram);
   }
 
   /** False for a datagram of our flight that is not to go directly: a message has just taken it, or it would be too much. */
@@ -195,12 +205,6 @@ export class DtlsInStun implements StunCargo {
     if (this.#arrived.includes(crc)) return;
     this.#arrived.push(crc);
     if (this.#arrived.length > MAX_ACKS) this.#arrived.shift();
-  }
-
-  /** The one behind that which was carried last; the first of a new flight. */
-  #next(flight: readonly Uint8Array[]): Uint8Array | undefined {
-    const last = this.#carried ? flight.indexOf(this.#carried) : -1;
-    return flight[(last + 1) % flight.length];
   }
 
   #allows(bytes: number): boolean {

@@ -1,4 +1,5 @@
 import type { DtlsCertificate } from '../dtls/certificate.ts';
+import type { DtlsEndpointOptions } from '../dtls/endpoint.ts';
 import type { RandomSource } from '../machine.ts';
 import { SCTP_PORT, type Negotiated, type NegotiatedAudio } from '../sdp/description.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
@@ -8,6 +9,8 @@ import type { SessionAudioOptions, SessionOptions } from './session-types.ts';
 
 /** GCM first: it costs less, and encrypts and authenticates in one pass. */
 const SRTP_PREFERENCE: readonly SrtpProfile[] = ['AEAD_AES_128_GCM', 'AES128_CM_HMAC_SHA1_80'];
+
+export type DtlsChoice = Pick<DtlsEndpointOptions, 'versions' | 'groups'>;
 
 /** What this end brings to a session besides what was negotiated. */
 export interface LocalEnd {
@@ -21,6 +24,8 @@ export interface LocalEnd {
   /** Both sides are known, or may, carry DTLS in STUN. */
   readonly dtlsInStun: boolean;
   readonly earlySending: boolean;
+  /** What may be agreed on; all unless given. */
+  readonly dtls?: DtlsChoice;
 }
 
 /** The session that an offer and its answer lead to, over `ice`. */
@@ -35,6 +40,7 @@ export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['i
       srtpProfiles: audio ? SRTP_PREFERENCE : [],
       random: local.random,
       earlySending: local.earlySending,
+      ...local.dtls,
     },
     dtlsInStun: local.dtlsInStun,
     audio: audio && audioOptions(audio, local),

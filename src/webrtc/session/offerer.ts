@@ -5,7 +5,7 @@ import type { RandomSource } from '../machine.ts';
 import { createOffer, parseAnswer } from '../sdp/client.ts';
 import { SPED_OPTION } from '../sdp/description.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
-import { negotiatedSession, randomDigits, randomSsrc } from './negotiated-options.ts';
+import { negotiatedSession, randomDigits, randomSsrc, type DtlsChoice } from './negotiated-options.ts';
 import type { Session } from './session.ts';
 
 export interface OffererOptions {
@@ -18,6 +18,8 @@ export interface OffererOptions {
   readonly ntpEpochOffset: number;
   /** Offer to carry DTLS in STUN (SPED), which saves a round trip; false unless given. */
   readonly dtlsInStun?: boolean;
+  /** DTLS versions and key exchange groups that may be agreed on; all unless given. */
+  readonly dtls?: DtlsChoice;
 }
 
 /** The calling end, for native clients, load generators and tests: gives an offer, takes the answer. */
