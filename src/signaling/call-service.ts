@@ -46,6 +46,8 @@ export interface CallRequest {
   readonly session: SessionConfig;
   /** Public relay addresses for the answer, best first, instead of the deployment's usual ones: a gateway's choice. */
   readonly ingress?: readonly TransportAddress[];
+  /** Id of the data channel for events, when the client opens it as `negotiated` under this id (0 to 65,534). */
+  readonly eventsChannelId?: number;
 }
 
 export interface CallAnswer {

@@ -6,9 +6,13 @@ import type { TransportAddress } from '../wire/address.ts';
 /** `performance.now()` plus this is Unix time: read once, so that report timestamps never step. */
 const NTP_EPOCH_OFFSET = performance.timeOrigin;
 
-/** @throws {CallError} 400 that names the line of an offer that cannot be served. */
+/** @throws {CallError} 400 that names the line of an offer that cannot be served, or the parameter that does not fit it. */
 export function answerOffer(options: Omit<AnswererOptions, 'random' | 'ntpEpochOffset'>): Answerer {
-  return asCallError(() => new Answerer({ ...options, random: randomFillSync, ntpEpochOffset: NTP_EPOCH_OFFSET }));
+  const answerer = asCallError(() => new Answerer({ ...options, random: randomFillSync, ntpEpochOffset: NTP_EPOCH_OFFSET }));
+  if (options.channels?.length && answerer.negotiated.data === null) {
+    throw new CallError(400, 'no_data_channel', 'dcid names a data channel, but the offer has none: create it before the offer.', { param: 'dcid' });
+  }
+  return answerer;
 }
 
 /** The fragment that answers an ICE restart, or null for candidates alone. @throws {CallError} 400 */

@@ -21,7 +21,7 @@ import { RoutingKeys, type RoutingTokenFields } from '../wire/routing-token.ts';
 import { StunUsernameReader } from '../wire/stun-username.ts';
 import { TrunkCookies, TrunkReader, type TrunkError } from '../wire/trunk.ts';
 import { answerOffer, answerRestart } from './answer.ts';
-import { Call, type CallHost } from './call.ts';
+import { Call, EVENTS_LABEL, type CallHost } from './call.ts';
 import { ClientPaths, type ClientPath } from './client-paths.ts';
 import { MediaClock } from './media-clock.ts';
 import type { ShardOptions } from './protocol.ts';
@@ -118,10 +118,11 @@ export class Shard implements UdpSocketHandler, CallHost {
   }
 
   /** @throws {CallError} 400 for an offer that cannot be served. */
-  createCall({ offer, session: sessionConfig, ingress = this.#options.ingress }: CallRequest): CallAnswer {
+  createCall({ offer, session: sessionConfig, ingress = this.#options.ingress, eventsChannelId: declared }: CallRequest): CallAnswer {
     const now = performance.now();
+    const eventsChannelId = declared ?? null;
     const token = this.#freeToken();
-    const answerer = this.#answer(offer, token.ufrag, ingress, now);
+    const answerer = this.#answer(offer, token.ufrag, ingress, eventsChannelId, now);
     const id = this.#callIdKeys.encodeCallId(token, randomFillSync);
     const log = this.log.child({ call: id.slice(0, 12) });
     const call = new Call({
@@ -135,6 +136,7 @@ export class Shard implements UdpSocketHandler, CallHost {
       log,
       now,
       maxDurationMs: this.#options.maxDurationMs,
+      eventsChannelId,
     });
     this.#calls.set(id, call);
     this.#byUfrag.set(token.ufrag, call);
@@ -278,9 +280,10 @@ export class Shard implements UdpSocketHandler, CallHost {
     return call;
   }
 
-  #answer(offer: string, ufrag: string, candidates: readonly TransportAddress[], now: number): Answerer {
+  #answer(offer: string, ufrag: string, candidates: readonly TransportAddress[], eventsChannelId: number | null, now: number): Answerer {
+    const channels = eventsChannelId === null ? [] : [{ label: EVENTS_LABEL, negotiated: true, id: eventsChannelId }];
     try {
-      return answerOffer({ offer, ufrag, certificate: this.#certificate, candidates, ciphers: this.#ciphers, now });
+      return answerOffer({ offer, ufrag, certificate: this.#certificate, candidates, ciphers: this.#ciphers, channels, now });
     } catch (error) {
       this.#counters.offersRefused++;
       throw error;

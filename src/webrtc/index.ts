@@ -26,5 +26,5 @@ export type { SrtpCiphers } from './srtp/ciphers.ts';
 export { loadSrtpCiphers } from './srtp/load-ciphers.ts';
 export { SrtpReceiver } from './srtp/srtp-receiver.ts';
 export { SrtpSender } from './srtp/srtp-sender.ts';
-export { DataChannels } from './datachannel/data-channels.ts';
+export { DataChannels, type DataChannel, type OpenChannelOptions } from './datachannel/data-channels.ts';
 export type { TransportAddress } from '../wire/address.ts';

@@ -23,6 +23,26 @@ test('the older URL takes offers and points at the same resource', async () => {
   assert.equal(response.headers.get('location'), '/v1/realtime/calls/rtc_1');
 });
 
+test('?dcid says which negotiated channel carries the events, in every form of an offer', async () => {
+  await using server = await startServer();
+  const form = new FormData();
+  form.set('sdp', OFFER);
+  for (const [path, body] of [['/v1/realtime/calls?dcid=0', OFFER], ['/v1/realtime?model=m&dcid=65534', OFFER], ['/v1/realtime/calls?dcid=7', form]] as const) {
+    assert.equal((await server.post(path, body)).status, 201, path);
+  }
+  const { value } = (await (await server.post('/v1/realtime/client_secrets', {})).json()) as { value: string };
+  assert.equal((await server.post('/v1/realtime/calls?dcid=1', OFFER, { key: value })).status, 201);
+  assert.deepEqual(server.calls.requests.map(({ eventsChannelId }) => eventsChannelId), [0, 65_534, 7, 1]);
+  for (const bad of ['dcid=', 'dcid=65535', 'dcid=-1', 'dcid=1.5', 'dcid=oai-events', 'dcid=000001', 'dcid=1&dcid=2', 'dcid=0x1', 'dcid=%20']) {
+    const response = await server.post(`/v1/realtime/calls?${bad}`, OFFER);
+    assert.equal(response.status, 400, bad);
+    const error = await errorOf(response);
+    assert.deepEqual([error.code, error.param], ['invalid_value', 'dcid'], bad);
+    assert.match(error.message, /^dcid: .*0 to 65534/, bad);
+  }
+  assert.equal(server.calls.requests.length, 4);
+});
+
 test('a form is read whether its fields are text or files, and its session reaches the call', async () => {
   await using server = await startServer();
   const session = { type: 'realtime', model: 'm', instructions: 'be kind', tools: [{ type: 'function', name: 't' }] };

@@ -133,7 +133,7 @@ export class DataChannels {
     const { id } = about;
     if (!about.negotiated) this.#association.send(id, Ppid.control, encodeOpen(about), RELIABLE, now);
     this.#channels.set(id, this.#newChannel(about, 'local'));
-    if (about.negotiated && this.#isEstablished) this.#opened(this.#channels.get(id)!);
+    if (about.negotiated && this.#isEstablished) this.#openedByAgreement(this.#channels.get(id)!);
     return id;
   }
 
@@ -234,8 +234,16 @@ export class DataChannels {
     this.#isEstablished = true;
     for (const channel of this.#channels.values()) {
       if (channel.state === 'closing') this.#association.resetStream(channel.about.id, this.#now);
-      else if (channel.about.negotiated) this.#opened(channel);
+      else if (channel.about.negotiated) this.#openedByAgreement(channel);
     }
+  }
+
+  /** A peer with fewer streams than the id needs has no such channel. */
+  #openedByAgreement(channel: Channel): void {
+    const { id } = channel.about;
+    if (id < this.#association.outboundStreams) return this.#opened(channel);
+    this.#channels.delete(id);
+    this.#events.push({ type: 'channel-closed', channelId: id });
   }
 
   #forgetChannels(): void {

@@ -1,4 +1,4 @@
-import type { LocalAudio, LocalTransport, MediaDirection, Negotiated, SdpCandidate } from './description.ts';
+import type { LocalAudio, LocalData, LocalTransport, MediaDirection, Negotiated, SdpCandidate } from './description.ts';
 import { SdpError } from './error.ts';
 import { readSections } from './lines.ts';
 import { negotiate, toNegotiated } from './negotiate.ts';
@@ -18,7 +18,7 @@ import {
 /** What our own client offers: audio, a data channel, or both. Candidates may be left out when the server is lite. */
 export interface OfferDescription extends LocalTransport {
   readonly audio: (LocalAudio & { readonly direction: MediaDirection }) | null;
-  readonly data: boolean;
+  readonly data: LocalData | null;
 }
 
 /** An answer to {@link createOffer}: what was agreed, and where the other side is. */
@@ -59,7 +59,7 @@ export function createOffer(local: OfferDescription): string {
       ...mediaLines('application', 'UDP/DTLS/SCTP', dataFormats('modern'), candidates),
       ...(audio ? [] : candidateLines(candidates)),
       ...transportLines(local, 'actpass', DATA_MID),
-      ...dataLines('modern'),
+      ...dataLines('modern', data.init),
     );
   }
   return joinLines(lines);

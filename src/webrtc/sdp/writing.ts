@@ -11,6 +11,8 @@ import {
   type NegotiatedData,
   type SdpCandidate,
 } from './description.ts';
+import type { InitParameters } from '../sctp/init.ts';
+import { sctpInitLine } from './sctp-init.ts';
 
 /** The parts that offers, answers and fragments are put together from: lines without their ends. */
 
@@ -97,9 +99,9 @@ export function audioLines(
 }
 
 /** Everything of a data section that is not transport. */
-export function dataLines(form: NegotiatedData['form']): string[] {
+export function dataLines(form: NegotiatedData['form'], init: InitParameters | null): string[] {
   const port = form === 'modern' ? `a=sctp-port:${SCTP_PORT}` : `a=sctpmap:${SCTP_PORT} webrtc-datachannel 65535`;
-  return [port, `a=max-message-size:${MAX_MESSAGE_SIZE}`];
+  return [port, `a=max-message-size:${MAX_MESSAGE_SIZE}`, ...(init === null ? [] : [sctpInitLine(init)])];
 }
 
 /** Formats of the m= line. */

@@ -1,6 +1,8 @@
 import type { DtlsCertificate } from '../dtls/certificate.ts';
 import type { DtlsEndpointOptions } from '../dtls/endpoint.ts';
+import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import type { RandomSource } from '../machine.ts';
+import type { InitParameters } from '../sctp/init.ts';
 import { SCTP_PORT, type Negotiated, type NegotiatedAudio } from '../sdp/description.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import type { SrtpProfile } from '../srtp-profile.ts';
@@ -26,6 +28,10 @@ export interface LocalEnd {
   readonly earlySending: boolean;
   /** What may be agreed on; all unless given. */
   readonly dtls?: DtlsChoice;
+  /** Our SCTP INIT, if offer or answer carried it. */
+  readonly init: InitParameters | null;
+  /** Data channels with an id agreed beforehand. */
+  readonly channels: readonly OpenChannelOptions[];
 }
 
 /** The session that an offer and its answer lead to, over `ice`. */
@@ -44,7 +50,13 @@ export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['i
     },
     dtlsInStun: local.dtlsInStun,
     audio: audio && audioOptions(audio, local),
-    data: data && { localPort: SCTP_PORT, remotePort: data.sctpPort, maxMessageSize: data.maxMessageSize },
+    data: data && {
+      localPort: SCTP_PORT,
+      remotePort: data.sctpPort,
+      maxMessageSize: data.maxMessageSize,
+      ...(data.init && local.init && { agreed: { local: local.init, peer: data.init } }),
+      channels: local.channels,
+    },
     ciphers: local.ciphers,
     random: local.random,
     now,

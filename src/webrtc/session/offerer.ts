@@ -1,7 +1,10 @@
 import type { DtlsCertificate } from '../dtls/certificate.ts';
+import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import { IceClientAgent } from '../ice/client-agent.ts';
 import { generateIceCredentials, type IceCredentials } from '../ice/credentials.ts';
 import type { RandomSource } from '../machine.ts';
+import { newInit, type InitParameters } from '../sctp/init.ts';
+import { DEFAULT_RECEIVE_WINDOW } from '../sctp/protocol-parameters.ts';
 import { createOffer, parseAnswer } from '../sdp/client.ts';
 import { SPED_OPTION } from '../sdp/description.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
@@ -20,6 +23,10 @@ export interface OffererOptions {
   readonly dtlsInStun?: boolean;
   /** DTLS versions and key exchange groups that may be agreed on; all unless given. */
   readonly dtls?: DtlsChoice;
+  /** Offers to set SCTP up with offer and answer (SNAP, `a=sctp-init`). Default true. */
+  readonly snap?: boolean;
+  /** Data channels that both sides open under an id agreed beforehand: `negotiated`, with `id`. */
+  readonly channels?: readonly OpenChannelOptions[];
 }
 
 /** The calling end, for native clients, load generators and tests: gives an offer, takes the answer. */
@@ -30,6 +37,7 @@ export class Offerer {
   readonly #ice: IceCredentials;
   readonly #ssrc: number;
   readonly #sessionId: string;
+  readonly #init: InitParameters | null;
 
   constructor(options: OffererOptions) {
     const { random, certificate } = options;
@@ -37,6 +45,7 @@ export class Offerer {
     this.#ice = generateIceCredentials(random);
     this.#ssrc = randomSsrc(random);
     this.#sessionId = randomDigits(random);
+    this.#init = options.data && options.snap !== false ? newInit(random, DEFAULT_RECEIVE_WINDOW) : null;
     this.offer = createOffer({
       ...this.#ice,
       fingerprint: certificate.fingerprint('sha-256'),
@@ -45,7 +54,7 @@ export class Offerer {
       audio: options.audio
         ? { ssrc: this.#ssrc, cname: this.#sessionId, streamId: 'caller', trackId: 'microphone', direction: 'sendrecv' }
         : null,
-      data: options.data,
+      data: options.data ? { init: this.#init } : null,
       iceOptions: options.dtlsInStun ? [SPED_OPTION] : [],
     });
   }
@@ -60,9 +69,10 @@ export class Offerer {
       random: this.#options.random,
       now,
     });
+    const { channels = [] } = this.#options;
     const dtlsInStun = this.#options.dtlsInStun === true && negotiated.ice.options.includes(SPED_OPTION);
-    const local = { ...this.#options, ssrc: this.#ssrc, cname: this.#sessionId, dtlsInStun, earlySending: false };
-    const session = negotiatedSession(negotiated, ice, local, now);
+    const known = { ssrc: this.#ssrc, cname: this.#sessionId, init: this.#init, channels };
+    const session = negotiatedSession(negotiated, ice, { ...this.#options, ...known, dtlsInStun, earlySending: false }, now);
     session.handleTimeout(now);
     return session;
   }

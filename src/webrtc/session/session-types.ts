@@ -1,10 +1,11 @@
 import type { TransportAddress } from '../../wire/address.ts';
-import type { DataChannel } from '../datachannel/data-channels.ts';
+import type { DataChannel, OpenChannelOptions } from '../datachannel/data-channels.ts';
 import type { DtlsEndpointOptions } from '../dtls/endpoint.ts';
 import type { IceClientAgent } from '../ice/client-agent.ts';
 import type { IceLiteAgent } from '../ice/lite-agent.ts';
 import type { RandomSource, Timeout } from '../machine.ts';
 import type { RtpSessionOptions } from '../rtp/rtp-session.ts';
+import type { SctpAgreement } from '../sctp/association-types.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 
 export interface SessionOptions {
@@ -31,6 +32,10 @@ export interface SessionDataOptions {
   readonly remotePort: number;
   /** Bytes; 0 = no limit. */
   readonly maxMessageSize: number;
+  /** Set when offer and answer carried both sides' SCTP INIT (SNAP). */
+  readonly agreed?: SctpAgreement;
+  /** Channels with an id agreed beforehand: there before any data comes. */
+  readonly channels: readonly OpenChannelOptions[];
 }
 
 export type SessionOutput =

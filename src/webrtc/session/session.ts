@@ -468,6 +468,7 @@ export class Session {
       random: this.#random,
       now: this.#now,
     });
+    for (const channel of this.#dataOptions.channels) this.#channels.open(channel, this.#now);
     // One INIT is enough. The DTLS client has been up a moment longer when the server may speak, so it sends it.
     if (client) this.#channels.connect(this.#now);
     this.#channelsTouched = true;

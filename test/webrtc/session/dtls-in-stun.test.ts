@@ -26,7 +26,7 @@ function inStun(end: End): InStunDump {
 
 /** A call in which both ends speak, and the caller opens a channel, as soon as they may. */
 function talkative(options: TwoSessionsOptions = {}): TwoSessions {
-  const call = new TwoSessions({ minDelay: HALF, ...options });
+  const call = new TwoSessions({ minDelay: HALF, snap: false, ...options });
   call.onEvent = (end, event) => {
     if (event.type !== 'ready-to-send') return;
     end.session.sendAudio(numberedFrame(7), 0, true, call.now);
@@ -83,6 +83,11 @@ const EXPECTED: readonly { name: string; options: TwoSessionsOptions; expected: 
     expected: { serverReady: 1, agentHeard: 1.5, callerHeard: 2, callerConnected: 1.5, serverConnected: 2, channelAtServer: 3 },
   },
   {
+    name: 'SPED and DTLS 1.3 with SNAP',
+    options: { ...SPED, snap: true },
+    expected: { serverReady: 0.5, agentHeard: 1, callerHeard: 1.5, callerConnected: 1, serverConnected: 1.5, channelAtServer: 1.5 },
+  },
+  {
     name: 'SPED and DTLS 1.2',
     options: { ...SPED, server: { dtls: ONLY_12 } },
     expected: { serverReady: 1.5, agentHeard: 2, callerHeard: 2.5, callerConnected: 2, serverConnected: 1.5, channelAtServer: 3.5 },
@@ -93,6 +98,16 @@ describe('round trips after the answer', () => {
   for (const { name, options, expected } of EXPECTED) {
     test(name, () => assert.deepEqual(roundTrips(options), expected));
   }
+});
+
+test('with SNAP the first message of an agreed channel is there after one round trip', () => {
+  const channels = [{ label: 'oai-events', negotiated: true, id: 0 }];
+  const call = new TwoSessions({ ...SPED, minDelay: HALF, channels });
+  call.onEvent = (end, event) => {
+    if (event.type === 'channel') end.session.sendMessage(0, end === call.server ? 'session.created' : 'hello', call.now);
+  };
+  call.run(1_000);
+  assert.deepEqual([call.caller.times.message, call.server.times.message], [RTT, 1.5 * RTT]);
 });
 
 describe('a peer that does not take part costs nothing', () => {

@@ -5,6 +5,7 @@ import {
   Offerer,
   type AnswererOptions,
   type OffererOptions,
+  type OpenChannelOptions,
   type Session,
   type SessionOutput,
 } from '../../../src/webrtc/index.ts';
@@ -55,6 +56,10 @@ export interface TwoSessionsOptions extends Impairments {
   readonly seed?: number;
   readonly audio?: boolean;
   readonly data?: boolean;
+  /** Whether the caller offers SNAP; true unless set. */
+  readonly snap?: boolean;
+  /** Channels that both open under an id agreed beforehand. */
+  readonly channels?: readonly OpenChannelOptions[];
   readonly editOffer?: (sdp: string) => string;
   readonly editAnswer?: (sdp: string) => string;
   readonly caller?: Partial<OffererOptions>;
@@ -80,6 +85,8 @@ export class TwoSessions {
   readonly caller: End;
   readonly server: End;
   readonly answerer: Answerer;
+  /** As the caller made it. */
+  readonly offer: string;
   impairments: Impairments;
   /** Sees every datagram that arrives; false swallows it. */
   filter: (datagram: Datagram) => boolean = () => true;
@@ -91,13 +98,15 @@ export class TwoSessions {
   #inFlight: Datagram[] = [];
 
   constructor(options: TwoSessionsOptions = {}) {
-    const { seed = 1, audio = true, data = true, editOffer = (sdp) => sdp, editAnswer = (sdp) => sdp } = options;
+    const { seed = 1, audio = true, data = true, snap = true, channels = [], editOffer = (sdp) => sdp, editAnswer = (sdp) => sdp } = options;
     this.impairments = options;
     this.#fraction = seededFraction(seed);
     const random = seededRandom(seed);
-    const offerer = new Offerer({ certificate: certificates[0], audio, data, ciphers, random, ntpEpochOffset: 1.7e12, ...options.caller });
+    const offerer = new Offerer({ certificate: certificates[0], audio, data, snap, channels, ciphers, random, ntpEpochOffset: 1.7e12, ...options.caller });
+    this.offer = offerer.offer;
     this.answerer = new Answerer({
       offer: editOffer(offerer.offer),
+      channels,
       ufrag: 'serverUfrag',
       certificate: certificates[1],
       candidates: [parseAddress(SERVER_ADDRESS)],

@@ -1,0 +1,34 @@
+import { BrowserCaller } from './browser-caller.ts';
+import { CoreCaller } from './core-caller.ts';
+import type { SetupCaller } from './setup-times.ts';
+
+/** A kind of caller: which stack, and what of WARP is on. */
+export interface Mode {
+  readonly name: string;
+  /** Everything that shortens the set-up is on. */
+  readonly warp: boolean;
+  open(endpoint: string): Promise<SetupCaller>;
+}
+
+const SNAP = 'WebRTC-Sctp-Snap/Enabled/';
+const SPED = 'WebRTC-IceHandshakeDtls/Enabled/';
+
+/** Chromium with an ordinary channel (`in-band`) or one under an agreed id (`?dcid`), and Earshot's own client core. */
+export const MODES: readonly Mode[] = [
+  chromium('chromium', '', false),
+  chromium('chromium ?dcid', '', true),
+  chromium('chromium SNAP', SNAP, false),
+  chromium('chromium SPED', SPED, false),
+  chromium('chromium WARP', `${SNAP}${SPED}`, true),
+  core('core', { snap: false, negotiated: false, warp: false }),
+  core('core WARP', { snap: true, negotiated: true, warp: true }),
+];
+
+function chromium(name: string, fieldTrials: string, negotiated: boolean): Mode {
+  const warp = fieldTrials.includes(SNAP) && fieldTrials.includes(SPED);
+  return { name, warp, open: (endpoint) => BrowserCaller.launch({ endpoint, fieldTrials, negotiated }) };
+}
+
+function core(name: string, { snap, negotiated, warp }: { snap: boolean; negotiated: boolean; warp: boolean }): Mode {
+  return { name, warp, open: (endpoint) => CoreCaller.make({ endpoint, snap, negotiated }) };
+}
