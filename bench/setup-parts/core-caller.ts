@@ -9,6 +9,7 @@ export interface CoreOptions {
   /** `…/v1/realtime/calls` */
   readonly endpoint: string;
   readonly snap: boolean;
+  readonly sped: boolean;
   /** Open the events channel under an id agreed beforehand. */
   readonly negotiated: boolean;
 }
@@ -33,12 +34,13 @@ export class CoreCaller implements SetupCaller {
   }
 
   async call(limitMs: number): Promise<Setup> {
-    const { endpoint, negotiated, snap } = this.#options;
+    const { endpoint, negotiated, snap, sped } = this.#options;
     const offerer = new Offerer({
       certificate: this.#certificate,
       audio: true,
       data: true,
       snap,
+      dtlsInStun: sped,
       channels: negotiated ? [{ label: 'oai-events', negotiated: true, id: 0 }] : [],
       ciphers,
       random: randomFillSync,

@@ -20,8 +20,8 @@ export const MODES: readonly Mode[] = [
   chromium('chromium SNAP', SNAP, false),
   chromium('chromium SPED', SPED, false),
   chromium('chromium WARP', `${SNAP}${SPED}`, true),
-  core('core', { snap: false, negotiated: false, warp: false }),
-  core('core WARP', { snap: true, negotiated: true, warp: true }),
+  core('core', { snap: false, sped: false, negotiated: false, warp: false }),
+  core('core WARP', { snap: true, sped: true, negotiated: true, warp: true }),
 ];
 
 function chromium(name: string, fieldTrials: string, negotiated: boolean): Mode {
@@ -29,6 +29,6 @@ function chromium(name: string, fieldTrials: string, negotiated: boolean): Mode 
   return { name, warp, open: (endpoint) => BrowserCaller.launch({ endpoint, fieldTrials, negotiated }) };
 }
 
-function core(name: string, { snap, negotiated, warp }: { snap: boolean; negotiated: boolean; warp: boolean }): Mode {
-  return { name, warp, open: (endpoint) => CoreCaller.make({ endpoint, snap, negotiated }) };
+function core(name: string, { snap, sped, negotiated, warp }: { snap: boolean; sped: boolean; negotiated: boolean; warp: boolean }): Mode {
+  return { name, warp, open: (endpoint) => CoreCaller.make({ endpoint, snap, sped, negotiated }) };
 }

@@ -197,6 +197,8 @@ export class Call implements ConversationPort {
         break;
       case 'connected':
         this.#timings.dtlsMs = this.#sinceStart();
+        break;
+      case 'ready-to-send':
         this.#conversation.open(this.#now);
         break;
       case 'channel':

@@ -2,8 +2,8 @@
 export type { RandomSource, Timeout } from './machine.ts';
 export { Answerer, type AnswererOptions } from './session/answerer.ts';
 export { Offerer, type OffererOptions } from './session/offerer.ts';
+export { Session } from './session/session.ts';
 export {
-  Session,
   SESSION_DROP_REASONS,
   type SessionAudioOptions,
   type SessionCloseReason,
@@ -11,7 +11,7 @@ export {
   type SessionDropReason,
   type SessionOptions,
   type SessionOutput,
-} from './session/session.ts';
+} from './session/session-types.ts';
 export { DtlsCertificate } from './dtls/certificate.ts';
 export { DtlsEndpoint, type DtlsEndpointOptions, type DtlsOutput } from './dtls/endpoint.ts';
 export { warmKeyExchange } from './dtls/index.ts';

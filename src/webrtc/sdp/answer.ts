@@ -25,7 +25,7 @@ export function createAnswer(offer: Offer, local: LocalDescription): string {
   const inUse = offer.sections.filter((section) => section.use !== 'rejected');
   const tagged = inUse.find((section) => section.mid !== null && section.mid === bundleMids[0]) ?? inUse[0];
   return joinLines([
-    ...sessionLines(local.sessionId, bundleMids, true),
+    ...sessionLines(local, bundleMids, true),
     ...offer.sections.flatMap((section) => sectionLines(section, section === tagged, offer, local)),
   ]);
 }

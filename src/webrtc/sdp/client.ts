@@ -45,7 +45,7 @@ const OPUS = {
 /** Writes the offer of a client that may take either DTLS role. */
 export function createOffer(local: OfferDescription): string {
   const { audio, data, candidates } = local;
-  const lines = sessionLines(local.sessionId, [...(audio ? [AUDIO_MID] : []), ...(data ? [DATA_MID] : [])], false);
+  const lines = sessionLines(local, [...(audio ? [AUDIO_MID] : []), ...(data ? [DATA_MID] : [])], false);
   if (audio) {
     lines.push(
       ...mediaLines('audio', 'UDP/TLS/RTP/SAVPF', audioFormats(OPUS), candidates),

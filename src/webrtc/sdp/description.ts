@@ -93,6 +93,8 @@ export interface LocalTransport {
   readonly candidates: readonly SdpCandidate[];
   /** Digits, unique to the session: the number in the o= line. */
   readonly sessionId: string;
+  /** More words of a=ice-options. */
+  readonly iceOptions?: readonly string[];
 }
 
 /** The audio we send. */
@@ -101,6 +103,15 @@ export interface LocalAudio {
   readonly cname: string;
   readonly streamId: string;
   readonly trackId: string;
+}
+
+/** The word of a=ice-options for DTLS in STUN (draft-hancke-webrtc-sped). */
+export const SPED_OPTION = 'sped';
+/** As browsers have written it. */
+const SPED_OPTIONS: ReadonlySet<string> = new Set([SPED_OPTION, 'googspedv1', 'goog-sped-v1']);
+
+export function isSpedOption(option: string): boolean {
+  return SPED_OPTIONS.has(option);
 }
 
 /** Our data channels. */

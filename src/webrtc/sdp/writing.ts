@@ -21,11 +21,11 @@ export function joinLines(lines: readonly string[]): string {
   return `${lines.join('\r\n')}\r\n`;
 }
 
-export function sessionLines(sessionId: string, bundleMids: readonly string[], iceLite: boolean): string[] {
-  const lines = ['v=0', `o=- ${sessionId} 2 IN IP4 127.0.0.1`, 's=-', 't=0 0'];
+export function sessionLines(local: LocalTransport, bundleMids: readonly string[], iceLite: boolean): string[] {
+  const lines = ['v=0', `o=- ${local.sessionId} 2 IN IP4 127.0.0.1`, 's=-', 't=0 0'];
   if (bundleMids.length > 0) lines.push(`a=group:BUNDLE ${bundleMids.join(' ')}`);
   if (iceLite) lines.push('a=ice-lite');
-  lines.push('a=ice-options:ice2');
+  lines.push(['a=ice-options:ice2', ...(local.iceOptions ?? [])].join(' '));
   return lines;
 }
 

@@ -7,12 +7,12 @@ import type { RandomSource } from '../machine.ts';
 import { newInit } from '../sctp/init.ts';
 import { DEFAULT_RECEIVE_WINDOW } from '../sctp/protocol-parameters.ts';
 import { createAnswer } from '../sdp/answer.ts';
-import type { Negotiated, SdpCandidate } from '../sdp/description.ts';
+import { isSpedOption, type Negotiated, type SdpCandidate } from '../sdp/description.ts';
 import { createFragment, parseFragment } from '../sdp/fragment.ts';
 import { parseOffer } from '../sdp/offer.ts';
 import { requireSameSctpInit } from '../sdp/sctp-init.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
-import { negotiatedSession, randomDigits, randomSsrc } from './negotiated-options.ts';
+import { negotiatedSession, randomDigits, randomSsrc, type DtlsChoice } from './negotiated-options.ts';
 import type { Session } from './session.ts';
 
 export interface AnswererOptions {
@@ -28,6 +28,16 @@ export interface AnswererOptions {
   /** Unix time in ms is `now` + this. */
   readonly ntpEpochOffset: number;
   readonly now: number;
+  /** Take a DTLS handshake that comes in STUN (SPED), which saves a round trip; true unless given. */
+  readonly dtlsInStun?: boolean;
+  /** DTLS versions and key exchange groups that may be agreed on; all unless given. */
+  readonly dtls?: DtlsChoice;
+  /**
+   * Send media and messages half a round trip before the client has shown the certificate that its offer named; true
+   * unless given. Until then all that is known of the receiver is that it has our ICE password, which went to whoever
+   * placed the call. What it sends counts only afterwards, in either case.
+   */
+  readonly earlySending?: boolean;
   /** Data channels that both sides open under an id agreed beforehand: `negotiated`, with `id`. */
   readonly channels?: readonly OpenChannelOptions[];
 }
@@ -42,7 +52,7 @@ export class Answerer {
 
   /** @throws {SdpError} for an offer that cannot be served; it names the line. */
   constructor(options: AnswererOptions) {
-    const { certificate, random, now } = options;
+    const { certificate, random, now, dtlsInStun = true, earlySending = true } = options;
     const offer = parseOffer(options.offer);
     const { negotiated } = offer;
     const local = { ufrag: options.ufrag, password: generateIcePassword(random) };
@@ -60,11 +70,24 @@ export class Answerer {
       cname: sessionId,
       streamId: 'earshot',
       trackId: 'agent',
+      iceOptions: dtlsInStun ? negotiated.ice.options.filter(isSpedOption) : [],
       init,
     });
     const { ciphers, ntpEpochOffset, channels = [] } = options;
     const ice = new IceLiteAgent({ local, remote: negotiated.ice, now });
-    const end = { ssrc, cname: sessionId, random, ntpEpochOffset, certificate, ciphers, init, channels };
+    const end = {
+      ssrc,
+      cname: sessionId,
+      random,
+      ntpEpochOffset,
+      certificate,
+      ciphers,
+      init,
+      channels,
+      dtlsInStun,
+      earlySending,
+      ...(options.dtls && { dtls: options.dtls }),
+    };
     this.session = negotiatedSession(negotiated, ice, end, now);
   }
 
