@@ -52,7 +52,7 @@ try {
   for (const caller of callers.values()) await caller.call(LIMIT_MS);
   const rows: Row[] = [];
   for (const lossPercent of losses) for (const roundTripMs of roundTrips) rows.push(...(await measure(roundTripMs, lossPercent)));
-  const lateness = deployment.path.lateness.toSorted((a, b) => a - b);
+  const lateness = (await deployment.path.lateness()).toSorted((a, b) => a - b);
   console.log(`The path itself was late by ${percentile(lateness, 50).toFixed(2)} ms (median), ${percentile(lateness, 99).toFixed(1)} ms (p99).\n`);
   finish('setup', rows, goals(rows), { quick: values.quick, out: values.out ?? null });
 } finally {
@@ -65,8 +65,7 @@ async function measure(roundTripMs: number, lossPercent: number): Promise<Row[]>
   const setups = new Map<Mode, Setup[]>(modes.map((mode) => [mode, []]));
   for (let round = 0; round < rounds; round++) {
     for (const mode of modes) {
-      deployment.path.forgetCallers();
-      deployment.path.impose({ roundTripMs, loss: lossPercent / 100, seed: round + 1 });
+      await deployment.path.impose({ roundTripMs, loss: lossPercent / 100, seed: round + 1 });
       setups.get(mode)!.push(await callers.get(mode)!.call(LIMIT_MS));
     }
   }
