@@ -61,6 +61,7 @@ export class Call implements ConversationPort {
     iceMs: null, dtlsMs: null, eventsMs: null, firstAudioMs: null,
   };
   readonly #declaredChannel: number | null;
+  #security: { dtlsVersion: string; srtpProfile: string | null } | null = null;
   #eventsChannel: number | null = null;
   /** Set once the call is to end: the reason, and when to stop waiting for the last events to arrive. */
   #ending: { reason: string; by: number } | null = null;
@@ -178,6 +179,7 @@ export class Call implements ConversationPort {
       id: this.id,
       ageMs: this.#sinceStart(),
       timings: { ...this.#timings },
+      security: this.#security,
       ending: this.#ending?.reason ?? null,
       session: this.#session.dump(),
       conversation: this.#conversation.dump(),
@@ -197,6 +199,7 @@ export class Call implements ConversationPort {
         break;
       case 'connected':
         this.#timings.dtlsMs = this.#sinceStart();
+        this.#security = { dtlsVersion: output.dtlsVersion, srtpProfile: output.srtpProfile };
         break;
       case 'ready-to-send':
         this.#conversation.open(this.#now);
@@ -235,7 +238,7 @@ export class Call implements ConversationPort {
     const reason = this.#ending?.reason ?? 'closed-locally';
     this.#conversation.close(reason, this.#now);
     for (const observer of this.#observers) observer.ended(reason);
-    this.log.info({ reason, ageMs: this.#sinceStart(), ...this.#timings, rtp: this.#session.stats() }, 'call ended');
+    this.log.info({ reason, ageMs: this.#sinceStart(), ...this.#timings, ...this.#security, rtp: this.#session.stats() }, 'call ended');
     this.#session.dispose();
     this.#host.ended(this, reason);
   }

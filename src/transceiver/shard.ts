@@ -20,7 +20,7 @@ import type { Locator } from '../wire/locator.ts';
 import { RoutingKeys, type RoutingTokenFields } from '../wire/routing-token.ts';
 import { StunUsernameReader } from '../wire/stun-username.ts';
 import { TrunkCookies, TrunkReader, type TrunkError } from '../wire/trunk.ts';
-import { answerOffer, answerRestart } from './answer.ts';
+import { answerOffer, answerRestart, warmAnswers } from './answer.ts';
 import { Call, EVENTS_LABEL, type CallHost } from './call.ts';
 import { ClientPaths, type ClientPath } from './client-paths.ts';
 import { MediaClock } from './media-clock.ts';
@@ -42,6 +42,7 @@ export async function openShard(options: ShardOptions, onCallEnded: (callId: str
   warmKeyExchange();
   const srtp = loadSrtpCiphers();
   if (srtp.fallbackReason) log.warn({ reason: srtp.fallbackReason }, 'SRTP uses node:crypto, which costs several times more');
+  warmAnswers(certificate, srtp.ciphers);
   const shard = new Shard(options, agents, certificate, srtp.ciphers, log, onCallEnded);
   await shard.open();
   return shard;
@@ -150,7 +151,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     call.drain(now);
     this.#clock.start();
     log.info({ agent: agent.name }, 'call accepted');
-    return { id, answer: answerer.answer, etag: call.etag };
+    return { id, answer: answerer.answer, etag: call.etag, busySeconds: (performance.now() - now) / 1000 };
   }
 
   /** Ends a call. One that has ended already is no fault: a caller's goodbye over UDP may overtake its DELETE. */
