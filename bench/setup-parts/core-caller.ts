@@ -1,7 +1,7 @@
 import { randomFillSync } from 'node:crypto';
 import { openUdpSocket } from '../../src/net/open-udp-socket.ts';
 import type { UdpSocket, UdpSocketHandler } from '../../src/net/udp-socket.ts';
-import { DtlsCertificate, loadSrtpCiphers, Offerer, warmKeyExchange, type Session } from '../../src/webrtc/index.ts';
+import { DtlsCertificate, loadSrtpCiphers, Offerer, warmUpCall, type Session } from '../../src/webrtc/index.ts';
 import { parseAddress, type TransportAddress } from '../../src/wire/address.ts';
 import type { Mark, Setup, SetupCaller, SetupTimes } from './setup-times.ts';
 
@@ -29,8 +29,9 @@ export class CoreCaller implements SetupCaller {
   }
 
   static async make(options: CoreOptions): Promise<CoreCaller> {
-    warmKeyExchange();
-    return new CoreCaller(options, await DtlsCertificate.generate());
+    const certificate = await DtlsCertificate.generate();
+    for (let i = 0; i < 20; i++) warmUpCall({ certificate, ciphers, random: randomFillSync });
+    return new CoreCaller(options, certificate);
   }
 
   async call(limitMs: number): Promise<Setup> {

@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 import { CallError } from '../signaling/call-service.ts';
-import { Answerer, Offerer, SdpError, type AnswererOptions, type DtlsCertificate, type SrtpCiphers } from '../webrtc/index.ts';
+import { Answerer, SdpError, type AnswererOptions } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
 
 /** `performance.now()` plus this is Unix time: read once, so that report timestamps never step. */
@@ -14,20 +14,6 @@ export function answerOffer(options: Omit<AnswererOptions, 'random' | 'ntpEpochO
   }
   return answerer;
 }
-
-/**
- * Answers offers of our own, so that the first callers find the code compiled: without it the first answer of a thread
- * takes ten times as long as the hundredth.
- */
-export function warmAnswers(certificate: DtlsCertificate, ciphers: SrtpCiphers): void {
-  const own = { certificate, ciphers, random: pooledRandom, ntpEpochOffset: NTP_EPOCH_OFFSET };
-  const { offer } = new Offerer({ ...own, audio: true, data: true });
-  for (let i = 0; i < WARM_UP_ANSWERS; i++) {
-    answerOffer({ offer, ufrag: 'warm', certificate, candidates: [], ciphers, now: performance.now() }).session.dispose();
-  }
-}
-
-const WARM_UP_ANSWERS = 30;
 
 /** The fragment that answers an ICE restart, or null for candidates alone. @throws {CallError} 400 */
 export function answerRestart(

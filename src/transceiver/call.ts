@@ -13,6 +13,8 @@ export interface CallHost {
   transmit(data: Uint8Array, to: TransportAddress): void;
   /** The call has output that nobody is draining: call `drain` soon. */
   touched(call: Call): void;
+  /** The caller has shown who it is. `dtlsInStun`: its handshake came inside of STUN, at least in part. */
+  connected(dtlsVersion: string, dtlsInStun: boolean): void;
   /** The call is over; its last datagrams have been handed to `transmit`. Comes once. */
   ended(call: Call, reason: string): void;
 }
@@ -200,6 +202,7 @@ export class Call implements ConversationPort {
       case 'connected':
         this.#timings.dtlsMs = this.#sinceStart();
         this.#security = { dtlsVersion: output.dtlsVersion, srtpProfile: output.srtpProfile };
+        this.#host.connected(output.dtlsVersion, output.dtlsInStun);
         break;
       case 'ready-to-send':
         this.#conversation.open(this.#now);
