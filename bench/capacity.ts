@@ -15,10 +15,10 @@ import { finish, type Goal, goal, printTable } from './support/report.ts';
  */
 const TARGETS = '10000,1000000,10000000';
 /** A larger fleet is simulated in parts: this many calls at once. Chance weighs more in the part than in the whole. */
-const SIMULATED_CALLS = 12_000;
-const WARM_UP_SECONDS = 1_800;
-const SECONDS = 5_400;
-const INCIDENT_SECONDS = 2_400;
+const SIMULATED_CALLS = 10_000;
+const WARM_UP_SECONDS = 1_200;
+const SECONDS = 3_000;
+const INCIDENT_SECONDS = 1_500;
 const DRAIN_SECONDS = 600;
 const POD_START_SECONDS = 20;
 const SURGE = 0.5;

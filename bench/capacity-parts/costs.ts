@@ -2,28 +2,29 @@
  * What everything below is computed from. MEASURED are the project's own figures: each names the command that made it, and
  * is to be replaced when that command says something else. ASSUMED is what nobody can measure here: change it to yours.
  *
- * All of MEASURED come from one machine: two cores of an AMD EPYC shared with the load generator, Debian 12, Node 20,
- * loopback. A dedicated core of a newer machine does more; a network card and its interrupts cost more than loopback.
+ * All of MEASURED come from one machine, 2026-11-22: two virtual cores of an AMD EPYC that the load generator used as well
+ * (each slows the other down, by half or more), Debian 12, Node 20, loopback. A core of its own does more; a network card and
+ * its interrupts cost more than loopback.
  */
 export const MEASURED = {
   /** `npm run bench:relay -- --quick`: mmsg engine at 40,000 packets/s each way. CPU µs for each packet forwarded. */
-  relayMicrosPerPacket: 4.3,
+  relayMicrosPerPacket: 9.9,
   /** `npm run capacity -- --measure`: an echo call, both ways, SRTP and trunk, no codec. CPU ms by the second of call. */
-  transceiverMillisPerSecond: 2.5,
+  transceiverMillisPerSecond: 2.2,
   /** `npm run capacity -- --measure`: Opus at 24 kHz, complexity 5, speech. CPU µs by frame of 20 ms. */
-  opusEncodeMicros: 60,
-  opusDecodeMicros: 15,
+  opusEncodeMicros: 240,
+  opusDecodeMicros: 40,
   /** `npm run capacity -- --measure`: offer, ICE, DTLS handshake. CPU ms by call. */
-  transceiverMillisPerSetUp: 8,
+  transceiverMillisPerSetUp: 10.5,
   /** `npm run capacity -- --measure`: CPU ms by offer. */
-  gatewayMillisPerOffer: 1,
+  gatewayMillisPerOffer: 3.2,
   /** `npm run capacity -- --measure`: growth of the process. KiB by call. */
-  transceiverKiBPerCall: 150,
+  transceiverKiBPerCall: 185,
   /** docs/relay.md and src/relay/flow-table.ts: bytes by flow, allocated for the whole table at start. */
   relayBytesPerFlow: 100,
   /** `npm run capacity -- --measure`: bytes and CPU µs by flow written to Redis, in pipelines of 512. */
-  redisBytesPerFlow: 250,
-  redisMicrosPerWrite: 4,
+  redisBytesPerFlow: 215,
+  redisMicrosPerWrite: 4.4,
 } as const;
 
 export const ASSUMED = {
@@ -51,16 +52,21 @@ export const ASSUMED = {
   agentTalkShare: 0.5,
   /** How often a live flow is written to Redis: docs/relay.md. */
   redisWriteSeconds: 30,
-  /** Of a core, at the peak, with all regions up. */
-  relayUtilisation: 0.5,
-  transceiverUtilisation: 0.6,
-  gatewayUtilisation: 0.4,
-  redisUtilisation: 0.4,
+  /** Of a core, when it has all the calls it may get: at the peak with a region lost. */
+  relayUtilisation: 0.6,
+  transceiverUtilisation: 0.75,
+  gatewayUtilisation: 0.6,
+  redisUtilisation: 0.5,
   /** Worker threads of a pod, as in values.yaml. */
   relayWorkers: 1,
   transceiverWorkers: 2,
   /** Share of arrivals that a region by itself may turn away before its neighbours are asked. */
   blocking: 1e-4,
+  /**
+   * How full the pods of a region may be on average. A service hands offers to any pod, so some are full before the others:
+   * the simulation refuses calls when this is nearer to 1.
+   */
+  evenFill: 0.93,
   /** The largest region may be lost at the peak. */
   surviveRegion: true,
 } as const;

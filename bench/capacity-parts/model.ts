@@ -115,7 +115,7 @@ export function demandOf(calls: number, inputs: Inputs): Demand {
 function regionDemand(name: string, calls: number, headroom: number, { measured, assumed }: Inputs): RegionDemand {
   const cost = costOfCall({ measured, assumed });
   const atWorst = calls * headroom;
-  const places = serversFor(atWorst, assumed.blocking);
+  const places = serversFor(atWorst, assumed.blocking) / assumed.evenFill;
   const transceiverPods = Math.max(2, Math.ceil(places / cost.callsPerPod));
   const relayPods = Math.max(2, Math.ceil(atWorst / (cost.callsPerRelayCore * assumed.relayWorkers)));
   const offersPerSecond = atWorst / (assumed.callMinutes * 60);

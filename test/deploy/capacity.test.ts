@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { suite, test } from 'node:test';
+import { parse } from 'yaml';
 import { ASSUMED, MEASURED, REGIONS } from '../../bench/capacity-parts/costs.ts';
 import { erlangB, serversFor } from '../../bench/capacity-parts/erlang.ts';
 import { EventQueue } from '../../bench/capacity-parts/events.ts';
 import { costOfCall, demandOf } from '../../bench/capacity-parts/model.ts';
 import { type Outcome, type Scenario, simulate } from '../../bench/capacity-parts/simulation.ts';
+import { CHART } from './helm.ts';
 
 const INPUTS = { measured: MEASURED, assumed: ASSUMED, regions: REGIONS };
 const EAST = { name: 'east', place: { latitude: 40, longitude: -75 } };
@@ -131,6 +135,13 @@ suite('model', () => {
       const left = regions.filter((region) => region !== largest).reduce((sum, { capacity }) => sum + capacity, 0);
       assert.ok(left >= calls);
     }
+  });
+
+  test('the chart lets a pod take no more calls than its workers can, nor much fewer', () => {
+    const { transceiver, relay } = parse(readFileSync(path.join(CHART, 'values.yaml'), 'utf8')) as { transceiver: { workers: number; maxCalls: number }; relay: { workers: number } };
+    assert.deepEqual([transceiver.workers, relay.workers], [ASSUMED.transceiverWorkers, ASSUMED.relayWorkers]);
+    const { callsPerPod } = costOfCall(INPUTS);
+    assert.ok(transceiver.maxCalls <= callsPerPod && transceiver.maxCalls > 0.8 * callsPerPod, `${callsPerPod} calls fit into a pod`);
   });
 
   test('counts the packets and the bits of a call', () => {

@@ -10,6 +10,7 @@ import { createLogger } from '../../src/observe/log.ts';
 import { Metrics, type MetricReading } from '../../src/observe/metrics.ts';
 import { ShardCounters } from '../../src/transceiver/shard-metrics.ts';
 import { parseAddress } from '../../src/wire/address.ts';
+import { PROJECT } from '../support/paths.ts';
 import { CHART, render } from './helm.ts';
 
 /** Labels that Prometheus adds when it scrapes. */
@@ -24,9 +25,14 @@ const everySeries = allSeries();
 
 test('every metric, label and label value that the dashboard and the alerts ask for exists', async () => {
   const series = await everySeries;
-  const expressions = [...dashboardExpressions(), ...alertExpressions()];
+  const expressions = [...dashboardExpressions(), ...rules().map(({ expr }) => expr)];
   assert.ok(expressions.length > 30);
   for (const expression of expressions) for (const fault of faultsOf(expression, series)) assert.fail(`${fault} in: ${expression}`);
+});
+
+test('the documentation says what to do about each alert, and of no others', () => {
+  const documented = readFileSync(path.join(PROJECT, 'docs/deploy.md'), 'utf8').matchAll(/`(Earshot[A-Z]\w+)`/g);
+  assert.deepEqual(Array.from(documented, ([, name]) => name).sort(), rules().map(({ alert }) => alert).sort());
 });
 
 test('the check itself finds a metric, a label and a value that do not exist', async () => {
@@ -40,7 +46,7 @@ test('the autoscaler reads a gauge that transceivers have', async () => {
   const scaler = render(['whole.yaml']).find(({ kind, metadata }) => kind === 'HorizontalPodAutoscaler' && metadata.name.endsWith('-transceiver'));
   const { metrics } = scaler?.['spec'] as { metrics: { pods: { metric: { name: string }; target: { averageValue: string } } }[] };
   assert.ok((await everySeries).has(metrics[0].pods.metric.name));
-  assert.equal(metrics[0].pods.target.averageValue, '210', '70 % of 300 calls');
+  assert.equal(metrics[0].pods.target.averageValue, '98', '70 % of 140 calls');
 });
 
 test('the service monitor finds a service of every role, by a port that it has', () => {
@@ -82,9 +88,9 @@ function dashboardExpressions(): string[] {
   return dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
 }
 
-function alertExpressions(): string[] {
-  const { groups } = parse(readFileSync(path.join(CHART, 'alerts.yaml'), 'utf8')) as { groups: { rules: { expr: string }[] }[] };
-  return groups.flatMap(({ rules }) => rules.map(({ expr }) => expr));
+function rules(): { alert: string; expr: string }[] {
+  const { groups } = parse(readFileSync(path.join(CHART, 'alerts.yaml'), 'utf8')) as { groups: { rules: { alert: string; expr: string }[] }[] };
+  return groups.flatMap((group) => group.rules);
 }
 
 /** All metrics of all roles, of the code that makes them. */
