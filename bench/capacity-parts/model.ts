@@ -1,11 +1,12 @@
+import type { ASSUMED, MEASURED } from './costs.ts';
 import { serversFor } from './erlang.ts';
 
 /** Figures of costs.ts, or others of the same names. */
 export type Numbers<T> = { readonly [K in keyof T]: T[K] extends number ? number : T[K] extends boolean ? boolean : T[K] };
 
 export interface Inputs {
-  readonly measured: Numbers<typeof import('./costs.ts').MEASURED>;
-  readonly assumed: Numbers<typeof import('./costs.ts').ASSUMED>;
+  readonly measured: Numbers<typeof MEASURED>;
+  readonly assumed: Numbers<typeof ASSUMED>;
   readonly regions: readonly { readonly name: string; readonly share: number }[];
 }
 

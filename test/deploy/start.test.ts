@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { EarshotProcess, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
-import { type Manifest, render } from './helm.ts';
+import { find, render } from './helm.ts';
 import { commandLine, type Container, ownContainers } from './pods.ts';
 
 const SECRETS = { EARSHOT_SECRET: 'a secret of the chart tests', EARSHOT_API_KEY: 'key' };
@@ -25,8 +25,9 @@ test('the rendered containers start, become ready as their probes ask, and find 
     'redis.url=redis://127.0.0.1:1',
   ]);
   const folder = mkdtempSync(path.join(tmpdir(), 'earshot-chart-'));
-  const service = { name: 'edge-earshot-transceiver', port: ports.transceiver };
-  writeFileSync(path.join(folder, 'clusters.yaml'), clustersFile(manifests).replaceAll(service.name, '127.0.0.1'));
+  const { 'clusters.yaml': clusters } = find(manifests, 'ConfigMap', '-clusters')['data'] as { 'clusters.yaml': string };
+  const service = 'edge-earshot-transceiver';
+  writeFileSync(path.join(folder, 'clusters.yaml'), clusters.replaceAll(service, '127.0.0.1'));
   const started: EarshotProcess[] = [];
   try {
     await Promise.all(
@@ -49,11 +50,6 @@ test('the rendered containers start, become ready as their probes ask, and find 
     rmSync(folder, { recursive: true });
   }
 });
-
-function clustersFile(manifests: readonly Manifest[]): string {
-  const map = manifests.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name.endsWith('-clusters'));
-  return (map?.['data'] as { 'clusters.yaml': string })['clusters.yaml'];
-}
 
 /** As in the container, but for the volume's path and for addresses that others could reach. */
 function onThisMachine(container: Container, folder: string): string[] {
