@@ -16,11 +16,11 @@ const OFFER = { method: 'POST', headers: { 'Content-Type': 'application/sdp', Au
  */
 test('the rendered containers start, become ready as their probes ask, and find each other', async () => {
   const ports = { relay: await freeTcpPort(), transceiver: await freeTcpPort(), gateway: await freeTcpPort(), udp: await freeUdpPort() };
-  const trunks = { relay: await freeUdpPort(), transceiver: await freeUdpPort(2) };
+  const trunks = { relay: await freeUdpPort(), transceiver: await freeUdpPort() };
   const manifests = render(['minimal.yaml'], [
     `ingress={127.0.0.1:${ports.udp}}`,
     `relay.port=${ports.udp},relay.httpPort=${ports.relay},relay.trunkPort=${trunks.relay},relay.bind=127.0.0.1`,
-    `transceiver.httpPort=${ports.transceiver},transceiver.trunkPort=${trunks.transceiver}`,
+    `transceiver.httpPort=${ports.transceiver},transceiver.trunkPort=${trunks.transceiver},transceiver.workers=1`,
     `gateway.httpPort=${ports.gateway}`,
     'redis.url=redis://127.0.0.1:1',
   ]);
