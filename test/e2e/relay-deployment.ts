@@ -1,6 +1,9 @@
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { Caller } from '../../bench/call-parts/caller.ts';
 import { readStamp } from '../../bench/call-parts/stamp.ts';
-import { EarshotProcess, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
+import { EarshotProcess, type ProcessExit, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
 
 const ENVIRONMENT = { EARSHOT_SECRET: 'a secret that both roles of this test share' };
 const FRAME_MS = 20;
@@ -10,6 +13,8 @@ const TRUNK_PORTS = 4;
 export interface DeploymentOptions {
   readonly agent: string;
   readonly redis?: string;
+  /** Whether a relay can take over from the one before. */
+  readonly handover?: boolean;
 }
 
 /** One relay that can be killed and started again, and one transceiver, as processes of their own. */
@@ -32,13 +37,14 @@ export class Deployment {
     this.#transceiver = transceiver;
   }
 
-  static async start({ agent, redis }: DeploymentOptions): Promise<Deployment> {
+  static async start({ agent, redis, handover }: DeploymentOptions): Promise<Deployment> {
     const udp = `127.0.0.1:${await freeUdpPort()}`;
     const relayHttp = `127.0.0.1:${await freeTcpPort()}`;
     const http = `127.0.0.1:${await freeTcpPort()}`;
     const trunk = `127.0.0.1:${await freeUdpPort(TRUNK_PORTS)}`;
     const relay = ['relay', '--udp', udp, '--trunk', trunk, '--http', relayHttp, '--workers', '2'];
     if (redis !== undefined) relay.push('--redis', redis);
+    if (handover) relay.push('--handover', path.join(await mkdtemp(path.join(tmpdir(), 'earshot-')), 'relay.sock'));
     const ownTrunk = `127.0.0.1:${await freeUdpPort(TRUNK_PORTS)}`;
     const transceiver = new EarshotProcess(
       ['transceiver', '--http', http, '--trunk', ownTrunk, '--ingress', udp, '--agent', agent, '--workers', '1'],
@@ -60,6 +66,17 @@ export class Deployment {
     await relay.ready(this.#relayHttp);
     const [, time = ''] = /"time":"([^"]+)"[^\n]*"relay started"/.exec(relay.output) ?? [];
     return Date.parse(time) - performance.timeOrigin;
+  }
+
+  /** Starts a relay that takes over from the one before it; resolves with the end of that one. */
+  async replaceRelay(): Promise<ProcessExit> {
+    const before = this.relay;
+    const successor = new EarshotProcess(this.#relayArguments, ENVIRONMENT);
+    this.#relay = successor;
+    const exit = await Promise.race([before.exited(), successor.exited().then(() => null)]);
+    if (exit === null) throw new Error(`the successor ended:\n${successor.output}`);
+    await successor.ready(this.#relayHttp);
+    return exit;
   }
 
   /** Ends the relay as a crash would. */
