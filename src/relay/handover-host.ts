@@ -46,10 +46,14 @@ export class HandoverHost {
   async #serve(stream: DescriptorStream): Promise<void> {
     this.#streams.add(stream);
     try {
-      await this.#greet(stream);
+      const nonces = await this.#greet(stream);
       if (this.#isBusy || this.#isGone) throw new NetError('EBUSY', 'Another process is taking over from the same relay');
       this.#isBusy = true;
-      await this.#handOver(stream).finally(() => (this.#isBusy = false));
+      try {
+        await this.#handOver(stream, nonces);
+      } finally {
+        this.#isBusy = false;
+      }
       return;
     } catch (error) {
       this.#options.onFailed(error as Error);
@@ -60,8 +64,9 @@ export class HandoverHost {
     stream.close();
   }
 
-  async #greet(stream: DescriptorStream): Promise<void> {
-    const { keys, state } = this.#options;
+  /** Resolves with the nonces when the other side has shown that it has the secret. */
+  async #greet(stream: DescriptorStream): Promise<Uint8Array> {
+    const { keys } = this.#options;
     const ownNonce = keys.nonce();
     await writeFrame(stream, FRAMES.HELLO, Buffer.concat([Uint8Array.of(HANDOVER_VERSION), ownNonce]), GREETING_MS);
     const claim = await readFrame(stream, FRAMES.CLAIM, SMALL_FRAME, GREETING_MS);
@@ -69,11 +74,12 @@ export class HandoverHost {
     if (!keys.verify('successor', nonces, claim.subarray(NONCE_BYTES))) {
       throw new NetError('EACCES', 'The successor has another EARSHOT_SECRET than the relay that it is to take over from');
     }
-    await writeState(stream, state, keys.prove('relay', nonces));
+    return nonces;
   }
 
-  async #handOver(stream: DescriptorStream): Promise<void> {
-    const { engine, onGone } = this.#options;
+  async #handOver(stream: DescriptorStream, nonces: Uint8Array): Promise<void> {
+    const { keys, state, engine, onGone } = this.#options;
+    await writeState(stream, state, keys.prove('relay', nonces));
     for (const { publicFd, trunkFd } of engine.sockets) await stream.sendDescriptors([publicFd, trunkFd], GREETING_MS);
     await readFrame(stream, FRAMES.HOLD, 0, START_MS);
     const heldAt = performance.now();
