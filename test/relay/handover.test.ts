@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, beforeEach, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DescriptorStream } from '../../src/net/descriptor-stream.ts';
 import { requireLibc } from '../../src/net/libc.ts';
 import { FRAMES, HandoverKeys, NONCE_BYTES, readFlows, readFrame, readState, writeFrame } from '../../src/relay/handover-wire.ts';
@@ -62,7 +63,8 @@ describe('handover of a relay', { timeout: 30_000 }, () => {
       // That a transceiver has vouched for the flow is handed over, too: a token of another call moves nothing.
       await call.showTokenOf(other);
       await call.voice();
-      assert.deepEqual([relay.counters().flowsHandedOver, relay.counters().tokensDecoded], [2, 1]);
+      assert.equal(relay.counters().tokensDecoded, 1);
+      while (relay.counters().flowsHandedOver < 2) await delay(2);
     }
     await relay.close();
     assert.equal(existsSync(options.handover), false);
