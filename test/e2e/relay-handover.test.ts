@@ -4,7 +4,7 @@ import { Callers, Deployment, pause } from './relay-deployment.ts';
 
 const CALLS = 50;
 /** A frame per call every 20 ms, up and down again: so many before, between and after the restarts. */
-const TALK_MS = 1000;
+const TALK_MS = 600;
 
 test('two planned restarts of the relay, one of them while it drains, cost 50 calls not one packet', { timeout: 90_000 }, async (context) => {
   await using deployment = await Deployment.start({ agent: 'echo', handover: true });
