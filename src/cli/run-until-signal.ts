@@ -31,6 +31,7 @@ export async function runUntilSignal(
   const signalled = new Promise<Signal>((resolve) => {
     for (const signal of SIGNALS) process.once(signal, resolve);
   });
+  void handedOver.then((figures) => logger.info(figures, 'handed over to a successor'));
   const first = await Promise.race([signalled, handedOver]);
   clearInterval(keepAlive);
   const at = performance.now();
@@ -45,7 +46,7 @@ export async function runUntilSignal(
   if (typeof first === 'string') {
     logger.info({ signal: first, timeoutMs: drainTimeoutMs }, 'draining; a second signal ends at once');
     await service.drain(drainTimeoutMs);
-  } else logger.info(first, 'handed over to a successor');
+  }
   await service.close();
   logger.info('stopped');
 }

@@ -24,9 +24,11 @@ const LEAVING_MS = 10_000;
 export class Predecessor {
   /** Its sockets, one pair per worker. Descriptors of our own, which are whoever's that took this object. */
   readonly sockets: readonly SocketPair[];
+  readonly #path: string;
   readonly #stream: DescriptorStream;
 
-  private constructor(stream: DescriptorStream, sockets: readonly SocketPair[]) {
+  private constructor(path: string, stream: DescriptorStream, sockets: readonly SocketPair[]) {
+    this.#path = path;
     this.#stream = stream;
     this.sockets = sockets;
   }
@@ -47,19 +49,27 @@ export class Predecessor {
         const [publicFd, trunkFd] = await stream.receiveDescriptors(2, GREETING_MS);
         sockets.push({ publicFd, trunkFd });
       }
-      return new Predecessor(stream, sockets);
+      return new Predecessor(path, stream, sockets);
     } catch (error) {
       stream.close();
       for (const { publicFd, trunkFd } of sockets) {
         libc.close(publicFd);
         libc.close(trunkFd);
       }
-      throw error;
+      throw notTakenOver(path, error);
     }
   }
 
   /** Has it stop, gives its flows to the workers of `engine`, which were started held, and lets them forward. @throws {NetError} */
   async takeOver(engine: HandoverEngine): Promise<HandoverFigures> {
+    try {
+      return await this.#takeOver(engine);
+    } catch (error) {
+      throw notTakenOver(this.#path, error);
+    }
+  }
+
+  async #takeOver(engine: HandoverEngine): Promise<HandoverFigures> {
     const stream = this.#stream;
     const askedAt = performance.now();
     let bytes = 0;
@@ -86,6 +96,11 @@ export class Predecessor {
   abandon(): void {
     this.#stream.close();
   }
+}
+
+function notTakenOver(path: string, error: unknown): unknown {
+  if (!(error instanceof NetError)) return error;
+  return new NetError(error.code, `Cannot take over from the relay at ${path}: ${error.message}`, { cause: error });
 }
 
 /** Each proves to the other that it has the secret. */
