@@ -129,6 +129,13 @@ export class Call implements ConversationPort {
     if (this.#session.closed) this.#finish();
   }
 
+  /** The server stops when `withinMs` have passed: for the agent to know. */
+  announceStop(withinMs: number, now: number): void {
+    this.#now = now;
+    this.#conversation.drain(withinMs, now);
+    this.#host.touched(this);
+  }
+
   /** Says goodbye and ends the call. Idempotent. */
   close(reason: string, now: number): void {
     this.#now = now;
