@@ -63,6 +63,7 @@ export class Call implements ConversationPort {
     iceMs: null, dtlsMs: null, eventsMs: null, firstAudioMs: null,
   };
   readonly #declaredChannel: number | null;
+  #security: { dtlsVersion: string; srtpProfile: string | null } | null = null;
   #eventsChannel: number | null = null;
   /** Set once the call is to end: the reason, and when to stop waiting for the last events to arrive. */
   #ending: { reason: string; by: number } | null = null;
@@ -128,6 +129,13 @@ export class Call implements ConversationPort {
     if (this.#session.closed) this.#finish();
   }
 
+  /** The server stops when `withinMs` have passed: for the agent to know. */
+  announceStop(withinMs: number, now: number): void {
+    this.#now = now;
+    this.#conversation.drain(withinMs, now);
+    this.#host.touched(this);
+  }
+
   /** Says goodbye and ends the call. Idempotent. */
   close(reason: string, now: number): void {
     this.#now = now;
@@ -180,6 +188,7 @@ export class Call implements ConversationPort {
       id: this.id,
       ageMs: this.#sinceStart(),
       timings: { ...this.#timings },
+      security: this.#security,
       ending: this.#ending?.reason ?? null,
       session: this.#session.dump(),
       conversation: this.#conversation.dump(),
@@ -199,6 +208,7 @@ export class Call implements ConversationPort {
         break;
       case 'connected':
         this.#timings.dtlsMs = this.#sinceStart();
+        this.#security = { dtlsVersion: output.dtlsVersion, srtpProfile: output.srtpProfile };
         this.#host.connected(output.dtlsVersion, output.dtlsInStun);
         break;
       case 'ready-to-send':
@@ -238,7 +248,7 @@ export class Call implements ConversationPort {
     const reason = this.#ending?.reason ?? 'closed-locally';
     this.#conversation.close(reason, this.#now);
     for (const observer of this.#observers) observer.ended(reason);
-    this.log.info({ reason, ageMs: this.#sinceStart(), ...this.#timings, rtp: this.#session.stats() }, 'call ended');
+    this.log.info({ reason, ageMs: this.#sinceStart(), ...this.#timings, ...this.#security, rtp: this.#session.stats() }, 'call ended');
     this.#session.dispose();
     this.#host.ended(this, reason);
   }
