@@ -117,6 +117,11 @@ export class DataChannels {
     this.#association.handlePacket(data, now);
   }
 
+  /** What was sent and is not acknowledged at `at` is sent again then, if not earlier. */
+  hurry(at: number): void {
+    this.#association.hurry(at);
+  }
+
   handleTimeout(now: number): void {
     this.#now = now;
     this.#association.handleTimeout(now);

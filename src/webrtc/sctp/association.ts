@@ -15,13 +15,7 @@ import {
   PacketReader,
 } from './packet.ts';
 import { CauseCode, encodeParameter } from './parameters.ts';
-import {
-  DEFAULT_MAX_RECEIVE_MESSAGE_SIZE,
-  DEFAULT_MTU,
-  DEFAULT_RECEIVE_WINDOW,
-  RTO_INITIAL_AGREED,
-  STREAMS,
-} from './protocol-parameters.ts';
+import { DEFAULT_MAX_RECEIVE_MESSAGE_SIZE, DEFAULT_MTU, DEFAULT_RECEIVE_WINDOW, RTO_INITIAL_AGREED, STREAMS } from './protocol-parameters.ts';
 import { RetransmissionTimeout } from './rto.ts';
 import { answerOutOfTheBlue, Shutdown } from './shutdown.ts';
 import type { StateCookie } from './state-cookie.ts';
@@ -138,6 +132,11 @@ export class SctpAssociation {
     while (goOn && this.#closeReason === null && packet.next()) goOn = this.#handleChunk(now);
     if (packet.malformed) this.#drop('malformed-chunk');
     this.#path?.received.packetEnd(now);
+  }
+
+  /** Brings the next retransmission forward to `at`: somebody knows better than our estimate of the path. */
+  hurry(at: number): void {
+    this.#path?.hurry(at);
   }
 
   handleTimeout(now: number): void {

@@ -168,6 +168,12 @@ export class DataPath {
     this.retransmissions.restartTimer(now);
   }
 
+  /** See `SctpAssociation.hurry`. */
+  hurry(at: number): void {
+    const { t3 } = this.retransmissions;
+    if (t3.isRunning) t3.start(Math.min(t3.at, at));
+  }
+
   handleTimeout(now: number): void {
     this.retransmissions.congestion.newEvent(this.retransmissions.outstandingBytes);
     if (this.received.delay.expire(now)) this.received.acknowledgeNow();

@@ -68,7 +68,7 @@ const AMPLIFICATION = 3;
  *       └──a message with neither──► off
  *
  * A message carries the CRC-32 of the DTLS datagrams that came last, in STUN or not, and one datagram of our flight, each
- * in its turn. What is known to have arrived is not carried. An endpoint drops records that it has seen, so the same
+ * in its turn; the others follow an answer directly. What is known to have arrived is not carried. An endpoint drops records that it has seen, so the same
  * bytes again do nothing, while a repetition under a new record number brings our flight again.
  *
  * Amplification. A check proves that its sender knows our password, which went to it over authenticated signaling, not
@@ -91,6 +91,7 @@ export class DtlsInStun implements StunCargo {
   readonly #arrived: number[] = [];
   /** The datagram that was carried last. */
   #carried: Uint8Array | null = null;
+  #again: readonly Uint8Array[] = [];
   /** Bytes from and to a peer of which it is not known whether it receives. */
   #received = 0;
   #sent = 0;
@@ -140,12 +141,15 @@ export class DtlsInStun implements StunCargo {
     this.#sent += OVERHEAD;
     const flight = dtls.flightDatagrams;
     // The one behind that which was carried last; the first of a new flight.
-    const index = ((this.#carried ? flight.indexOf(this.#carried) : -1) + 1) % flight.length;
+    const last = this.#carried ? flight.indexOf(this.#carried) : -1;
+    const index = (last + 1) % flight.length;
     const datagram = flight[index];
     if (!datagram || datagram.length + OVERHEAD > MAX_CARRIER || datagram.length > writer.room || !this.#allows(datagram.length)) return false;
     writer.attribute(StunAttribute.dtlsInStun, datagram);
     this.#carried = datagram;
     this.#counters.datagramsOut++;
+    // The client checks again because the last answer is under way or lost: the whole flight again costs no waiting.
+    if (!this.#checks && last >= 0) this.#again = flight.filter((other) => other !== datagram && this.#allows(other.length));
     return index + 1 < flight.length || (this.#state === 'tentative' && this.#counters.datagramsOut < EAGER_CHECKS);
   }
 
@@ -160,6 +164,13 @@ export class DtlsInStun implements StunCargo {
   /** False for a datagram of our flight that is not to go directly: a message has just taken it, or it would be too much. */
   sendsDirectly(datagram: Uint8Array): boolean {
     return datagram !== this.#carried && (this.#state !== 'confirmed' || this.#allows(datagram.length));
+  }
+
+  /** What is to follow the answer to a check directly, once. */
+  takeRest(): readonly Uint8Array[] {
+    const rest = this.#again;
+    this.#again = [];
+    return rest;
   }
 
   dump(): DtlsInStunDump {

@@ -334,6 +334,7 @@ export class Session {
       case 'timeout':
         this.#iceTouched = false;
         this.#iceAt = output.at;
+        for (const data of this.#dtlsInStun?.takeRest() ?? []) this.#events.push({ type: 'transmit', data, to: this.#selected! });
         return null;
     }
   }
@@ -431,6 +432,8 @@ export class Session {
     }
     const wasReady = this.#ready;
     if (!wasReady) this.#startSending(srtp);
+    else this.#channels?.hurry(this.#now + ACKNOWLEDGEMENT_SLACK);
+    this.#channelsTouched = this.#channels !== null;
     this.#earlyBudget = Infinity;
     if (srtp) {
       const { profile, remoteKey, remoteSalt } = srtp;
@@ -510,5 +513,10 @@ type TransmitOutput = Writable<Extract<SessionOutput, { type: 'transmit' }>>;
  * seconds of speech. What is over is not sent.
  */
 const EARLY_BUDGET = 16_384;
+/**
+ * Milliseconds after the client's last flight by which it has acknowledged the data that came before it. It drops data that
+ * overtake our flight, and the time-outs of SCTP know nothing of the path yet.
+ */
+const ACKNOWLEDGEMENT_SLACK = 20;
 const EMPTY = new Uint8Array(0);
 const NOWHERE: TransportAddress = { family: 4, ip: new Uint8Array(4), port: 0 };
