@@ -1,6 +1,6 @@
 import type { Worker } from 'node:worker_threads';
 import type { TransportAddress } from '../wire/address.ts';
-import type { RelayWorkerSetup } from './worker-setup.ts';
+import type { RelayWorkerSetup, WorkerMail } from './worker-setup.ts';
 
 export interface EngineOptions {
   readonly udp: TransportAddress;
@@ -12,15 +12,14 @@ export interface EngineOptions {
   readonly workers: readonly RelayWorkerSetup[];
 }
 
-/** Running relay workers. What they say, but for that they run, are `RecoveryMessage`s. */
+/** Running relay workers. What they say, but for that they run, are `RecoveryMessage`s and `PathReports`. */
 export interface RelayEngine {
   readonly udp: TransportAddress;
   readonly trunk: readonly TransportAddress[];
   readonly threads: readonly Worker[];
   /** Resolves when every worker forwards. What comes before that waits in the sockets. */
   readonly started: Promise<unknown>;
-  /** Hands a worker the flow records that the recovery cache has found. */
-  answer(worker: number, records: Uint8Array): void;
+  tell(worker: number, mail: WorkerMail): void;
   /** Ends the workers, then closes the sockets. Called once. */
   close(): Promise<void>;
 }

@@ -7,17 +7,21 @@ import { MAX_DATAGRAM_BYTES } from '../net/udp-socket.ts';
 import type { FlowStore } from '../store/flow-store.ts';
 import { type TransportAddress, formatAddress } from '../wire/address.ts';
 import { TRUNK_MTU } from '../wire/trunk.ts';
+import type { Clusters } from '../clusters/clusters.ts';
+import { type ClusterRoute, type PathReport, mergeReports, routesTo } from './cluster-paths.ts';
+import { NO_CLUSTER } from './core.ts';
 import { type RelayCounters, sumCounters } from './counters.ts';
 import { startDgramEngine } from './dgram-engine.ts';
 import { startMmsgEngine } from './mmsg-engine.ts';
 import { DEFAULT_ALLOWED_TARGETS, parseNetwork } from './networks.ts';
 import { FlowSeal } from './flow-seal.ts';
 import { FLOW_TTL_MS } from './recovery.ts';
+import type { PathCondition } from './path-health.ts';
 import { RecoveryDesk, type RecoveryFigures } from './recovery-desk.ts';
 import type { RecoveryMessage } from './recovery-mail.ts';
 import type { RelayEngine } from './relay-engine.ts';
 import { DEFAULT_SOURCE_RATE, type SourceRate } from './source-limit.ts';
-import { RUNNING, type RelayWorkerSetup, counterBlock, makeShared } from './worker-setup.ts';
+import { RUNNING, type PathReports, type RelayWorkerSetup, counterBlock, makeShared } from './worker-setup.ts';
 
 export interface RelayOptions {
   /** The public address that clients send to. `[::]` serves IPv4 as well. */
@@ -27,8 +31,12 @@ export interface RelayOptions {
   /** The deployment's secret; tokens and trunk datagrams under the previous one are accepted too. */
   readonly secret: string;
   readonly previousSecret?: string;
-  /** This relay's cluster id, 0 to 65535; 0 unless given. */
+  /** This relay's cluster id, 0 to 65535. Unless given it is 0, or with `clusters` none: it stands by itself. */
   readonly cluster?: number;
+  /** Forwards calls of other clusters too, as this says. */
+  readonly clusters?: Clusters;
+  /** Told when a path to another cluster has become better or worse. */
+  readonly onPathChange?: (path: PathReport, before: PathCondition | null) => void;
   /** Threads; one per core unless given. The dgram engine has one. */
   readonly workers?: number;
   readonly engine?: UdpEngine;
@@ -50,7 +58,9 @@ export interface RelayOptions {
 export interface RelayDump {
   readonly engine: 'mmsg' | 'dgram';
   readonly udp: string;
-  readonly cluster: number;
+  /** Null for none. */
+  readonly cluster: number | null;
+  readonly paths: readonly PathReport[];
   readonly workers: readonly { readonly trunk: string; readonly flows: number; readonly counters: RelayCounters }[];
 }
 
@@ -71,6 +81,10 @@ export interface Relay {
   flows(): number;
   /** What the recovery cache did; null without one. */
   recovery(): RecoveryFigures | null;
+  /** The paths to other clusters, as all workers together see them; up to a second old. */
+  paths(): PathReport[];
+  /** Takes a new version of the clusters file; flows stay. Without effect on a relay that was started without one. */
+  updateClusters(clusters: Clusters): void;
   dump(): RelayDump;
   /** Goes on until no client has sent for five seconds, or `timeoutMs` has passed; then closes. */
   drain(timeoutMs: number): Promise<void>;
@@ -121,6 +135,7 @@ class RunningRelay implements Relay {
   readonly #running: RelayEngine;
   readonly #workers: readonly RelayWorkerSetup[];
   readonly #desk: RecoveryDesk | null;
+  readonly #reports: (readonly PathReport[])[] = [];
   readonly #aborter = new AbortController();
   #closing: Promise<void> | null = null;
 
@@ -128,10 +143,17 @@ class RunningRelay implements Relay {
     this.engine = engine;
     this.udp = running.udp;
     this.trunk = running.trunk;
-    this.#cluster = options.cluster ?? 0;
+    this.#cluster = ownCluster(options);
     this.#running = running;
     this.#workers = workers;
     this.#desk = options.store === undefined ? null : openDesk(options, options.store, running);
+    for (const [i, thread] of running.threads.entries()) {
+      thread.on('message', (message: typeof RUNNING | RecoveryMessage | PathReports) => {
+        if (message === RUNNING) return;
+        if ('paths' in message) this.#report(i, message.paths, options.onPathChange);
+        else this.#desk?.handle(i, message);
+      });
+    }
     // `once` rejects when the thread emits `error`, which it does before `exit`.
     this.finished = Promise.all(running.threads.map((thread) => once(thread, 'exit'))).then(() => this.#closing ?? died());
   }
@@ -148,11 +170,31 @@ class RunningRelay implements Relay {
     return this.#desk && { ...this.#desk.figures };
   }
 
+  #report(worker: number, paths: readonly PathReport[], onChange: RelayOptions['onPathChange']): void {
+    const before = new Map(this.paths().map(({ cluster, address, condition }) => [`${cluster} ${address}`, condition]));
+    this.#reports[worker] = paths;
+    for (const path of this.paths()) {
+      const was = before.get(`${path.cluster} ${path.address}`) ?? null;
+      if (was !== path.condition) onChange?.(path, was);
+    }
+  }
+
+  paths(): PathReport[] {
+    return mergeReports(this.#reports.flat());
+  }
+
+  updateClusters(clusters: Clusters): void {
+    if (this.#workers[0].routes === null) return;
+    const routes = routesTo(clusters, this.#cluster);
+    for (const i of this.#workers.keys()) this.#running.tell(i, routes);
+  }
+
   dump(): RelayDump {
     return {
       engine: this.engine,
       udp: formatAddress(this.udp),
-      cluster: this.#cluster,
+      cluster: this.#cluster === NO_CLUSTER ? null : this.#cluster,
+      paths: this.paths(),
       workers: this.#workers.map(({ shared }, i) => ({
         trunk: formatAddress(this.trunk[i]),
         flows: counterBlock(shared).flows,
@@ -186,19 +228,17 @@ class RunningRelay implements Relay {
   }
 }
 
-function openDesk({ secret, previousSecret, cluster = 0 }: RelayOptions, store: FlowStore, running: RelayEngine): RecoveryDesk {
-  const desk = new RecoveryDesk({
+function openDesk(options: RelayOptions, store: FlowStore, running: RelayEngine): RecoveryDesk {
+  return new RecoveryDesk({
     store,
-    seal: new FlowSeal(secret, previousSecret, cluster),
+    seal: new FlowSeal(options.secret, options.previousSecret, ownCluster(options)),
     ttlMs: FLOW_TTL_MS,
-    answer: (worker, records) => running.answer(worker, records),
+    answer: (worker, records) => running.tell(worker, records),
   });
-  for (const [i, thread] of running.threads.entries()) {
-    thread.on('message', (message: typeof RUNNING | RecoveryMessage) => {
-      if (message !== RUNNING) desk.handle(i, message);
-    });
-  }
-  return desk;
+}
+
+function ownCluster({ cluster, clusters }: RelayOptions): number {
+  return cluster ?? (clusters === undefined ? 0 : NO_CLUSTER);
 }
 
 function died(): never {
@@ -214,7 +254,8 @@ function workerSetup(options: RelayOptions): RelayWorkerSetup {
   return {
     secret: options.secret,
     previousSecret: options.previousSecret,
-    cluster: options.cluster ?? 0,
+    cluster: ownCluster(options),
+    routes: routesOf(options),
     allowTargets: options.allowTargets ?? DEFAULT_ALLOWED_TARGETS,
     maxFlows: options.maxFlows ?? MAX_FLOWS,
     idleTimeoutMs: options.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
@@ -224,6 +265,10 @@ function workerSetup(options: RelayOptions): RelayWorkerSetup {
     recovery: options.store !== undefined,
     shared: makeShared(),
   };
+}
+
+function routesOf(options: RelayOptions): ClusterRoute[] | null {
+  return options.clusters === undefined ? null : routesTo(options.clusters, ownCluster(options));
 }
 
 function checkOptions(options: RelayOptions, engine: 'mmsg' | 'dgram', workers: number): void {

@@ -67,7 +67,8 @@ const TRUNK_TABLE: readonly [string, Uint8Array, TransportAddress, string[]][] =
   ['no trunk datagram', RTP, A, ['trunk-malformed']],
   ['a later version', trunk([{}]).with(2, 9), A, ['trunk-version']],
   ['a wrong cookie', trunk([{}]).with(8, 0).with(9, 0), A, ['trunk-cookie']],
-  ['the direction of a transceiver', trunk([{}], false), A, ['trunk-direction']],
+  ['voice of an unknown client through another relay', trunk([{}], false), A, ['unknown-flow']],
+  ['what came through two relays', trunk([{ via: B }], false), A, ['relay-loop']],
   ['a sender on the open internet', trunk([{}]), parseAddress('8.8.8.8:53'), ['trunk-source']],
 ];
 
@@ -126,9 +127,9 @@ describe('relay core, flows', () => {
     assert.equal(counters.get('flowsMoved'), 1);
   });
 
-  it('an entry that is not verified, or has a via, teaches nothing', () => {
+  it('an entry that is not verified teaches nothing', () => {
     const core = makeCore();
-    fromTrunk(core, trunk([{ verified: false }, { verified: true, via: B }]), A);
+    fromTrunk(core, trunk([{ verified: false }, { verified: false, via: B }]), A);
     assert.equal(fromClient(core, RTP), 'unknown-flow');
     fromTrunk(core, trunk([{ verified: true }]), A);
     assert.equal(fromClient(core, RTP), 'forward to 10.0.0.1:7100');
@@ -309,6 +310,7 @@ function makeCore(overrides: Partial<RelayCoreOptions> = {}): RelayCore {
     keys: new RoutingKeys(SECRET, 'previous'),
     cookies: new TrunkCookies(SECRET, 'previous'),
     cluster: 0,
+    paths: null,
     allowTargets: new NetworkList(['10.0.0.0/8', '127.0.0.0/8']),
     maxFlows: 100,
     idleTimeoutMs: 60_000,
