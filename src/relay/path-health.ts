@@ -22,7 +22,7 @@ const PROBE_MS = 100;
 /** Between two probes of one that is down, ms. */
 const DOWN_PROBE_MS = 500;
 /** A path is down when nothing has been answered for this long beyond its round trip, ms … */
-const SILENCE_MS = 500;
+const SILENCE_MS = 400;
 /** … and for so many probes: a process that has stood still itself must not blame its paths. */
 const SILENT_PROBES = 4;
 /** Before the first answer the round trip is taken to be this, ms (RFC 8445, section 14.3, has 500 for a check). */
@@ -53,11 +53,12 @@ export class PathHealth {
   readonly #sentAt = new Float64Array(WINDOW).fill(Number.NaN);
   #next = 0;
   #answered = 0;
+  /** Probes before this one do not count as lost: the path was down, which is over. */
+  #countedFrom = 0;
   /** Answers among the probes of the window that have had their time. */
   #recent = 0;
-  /** When the first probe left that was sent since the last answer, and how many were. */
-  #silentSince = Number.POSITIVE_INFINITY;
-  #silent = 0;
+  /** The latest probe that was answered. */
+  #lastAnswered = -1;
   #inRow = 0;
   #roundTrip = Number.NaN;
   #variation = 0;
@@ -72,9 +73,8 @@ export class PathHealth {
     this.check(now);
     const number = this.#next++;
     // The window forgets the probe of this slot, unanswered or not.
-    if (number >= WINDOW && Number.isNaN(this.#sentAt[number % WINDOW])) this.#recent--;
+    if (number - WINDOW >= this.#countedFrom && Number.isNaN(this.#sentAt[number % WINDOW])) this.#recent--;
     this.#sentAt[number % WINDOW] = now;
-    if (this.#silent++ === 0) this.#silentSince = now;
     const isDown = this.condition === 'down' && this.#inRow === 0;
     this.nextProbeAt = now + (isDown || this.condition === 'misdirected' ? DOWN_PROBE_MS : PROBE_MS);
     return number;
@@ -91,21 +91,27 @@ export class PathHealth {
     }
     this.#sentAt[slot] = Number.NaN;
     this.#answered++;
-    this.#recent++;
+    if (number >= this.#countedFrom) this.#recent++;
     this.#measure(now - sentAt);
-    this.#silent = 0;
-    this.#silentSince = Number.POSITIVE_INFINITY;
+    this.#lastAnswered = Math.max(this.#lastAnswered, number);
     this.#inRow++;
     const wasDown = this.condition === 'down' || this.condition === 'misdirected';
     if (wasDown && this.#inRow < ANSWERS_TO_RETURN) this.nextProbeAt = Math.min(this.nextProbeAt, now + PROBE_MS);
-    else if (wasDown || this.condition === 'unknown') this.condition = 'up';
+    else if (wasDown || this.condition === 'unknown') {
+      this.condition = 'up';
+      this.#countedFrom = this.#next;
+      this.#recent = 0;
+    }
     this.#grade(now);
   }
 
   /** Brings `condition` up to date; returns whether it has changed. */
   check(now: number): boolean {
     const before = this.condition;
-    if (this.#silent >= SILENT_PROBES && now - this.#silentSince > SILENCE_MS + this.#patience) {
+    const silent = this.#next - 1 - this.#lastAnswered;
+    // What left so long ago that the window has forgotten it is later than any limit.
+    const silentSince = silent > WINDOW ? Number.NEGATIVE_INFINITY : this.#sentAt[(this.#lastAnswered + 1) % WINDOW];
+    if (silent >= SILENT_PROBES && now - silentSince > SILENCE_MS + this.#patience) {
       if (before !== 'misdirected') this.condition = 'down';
       this.#inRow = 0;
     } else this.#grade(now);
@@ -130,14 +136,14 @@ export class PathHealth {
   #grade(now: number): void {
     if (this.condition !== 'up' && this.condition !== 'lossy') return;
     // Half a window is enough to judge a new path by.
-    if (this.#next < WINDOW / 2) return;
+    if (this.#next - this.#countedFrom < WINDOW / 2) return;
     const loss = this.#loss(now);
     if (loss > LOSSY_FROM) this.condition = 'lossy';
     else if (loss < GOOD_BELOW) this.condition = 'up';
   }
 
   #loss(now: number): number {
-    const known = Math.min(this.#next, WINDOW);
+    const known = Math.min(this.#next - this.#countedFrom, WINDOW);
     let due = known;
     // Those sent last may still be answered.
     for (let i = 1; i <= known; i++) {

@@ -78,6 +78,8 @@ const MIN_CONSENT_INTERVAL = 2_500;
 const MAX_CONSENT_INTERVAL = 5_000;
 /** Checks that may still be answered; older ones are forgotten. */
 const MAX_TRANSACTIONS = 16;
+/** So many unanswered checks in a row, and the other candidates are tried. */
+const SILENT_CHECKS = 2;
 export const MAX_REMOTE_CANDIDATES = 16;
 /** Of a peer-reflexive candidate with the highest local preference (RFC 8445, section 5.1.2). */
 const PRIORITY = ((110 << 24) | (0xffff << 8) | 0xff) >>> 0;
@@ -90,6 +92,7 @@ const PRIORITY = ((110 << 24) | (0xffff << 8) | 0xff) >>> 0;
  *       └─ first answer: selected, connected; the others rest
  *            └─ a check every 2.5 to 5 s: round-trip time and consent (RFC 7675);
  *               unanswered, the next after 0.5, 1, 1.6, 1.6 … s
+ *                 ├─ two unanswered: the others are checked too, and the first that answers is selected
  *                 └─ 30 s without an answer: failed
  *
  * Deviations from RFC 8445, all fit for a peer with a public address:
@@ -130,6 +133,8 @@ export class IceClientAgent {
   #chosen: Pair | null = null;
   #nextSlot: number;
   #failAt: number;
+  /** Checks of the chosen pair since its last answer. */
+  #unanswered = 0;
   #checksSent = 0;
   #lastAnswerAt: number | null = null;
   #roundTripTime: number | null = null;
@@ -203,6 +208,7 @@ export class IceClientAgent {
     this.#generation = iceGeneration(local, remote);
     this.#transactions = [];
     this.#chosen = null;
+    this.#unanswered = 0;
     this.#failAt = now + this.#connectTimeout;
     this.#outbox.enter('checking');
     this.handleNetworkChange(now);
@@ -251,13 +257,14 @@ export class IceClientAgent {
     }
     this.#measure(now - transaction.sentAt);
     this.#lastAnswerAt = now;
-    this.#chosen ??= transaction.pair;
+    if (this.#chosen === null || this.#isSilent) this.#chosen = transaction.pair;
     if (transaction.pair === this.#chosen) this.#renewConsent(this.#chosen, now);
     return true;
   }
 
   #renewConsent(pair: Pair, now: number): void {
     this.#failAt = now + this.#consentTimeout;
+    this.#unanswered = 0;
     pair.nextCheckAt = now + this.#consentInterval();
     pair.backOff = CONSENT_BACK_OFF;
     if (!this.accepts(pair.remote)) this.#outbox.select(pair.remote);
@@ -271,8 +278,11 @@ export class IceClientAgent {
   /** While connecting, at most one check leaves per pacing slot; later, the chosen pair's when it is due. */
   #sendDueChecks(now: number): void {
     if (now < this.#nextCheckAt()) return;
-    const pair = this.#chosen ?? this.#earliest();
+    const pair = this.#next();
     this.#check(pair, now);
+    if (pair === this.#chosen && ++this.#unanswered === SILENT_CHECKS) {
+      for (const other of this.#pairs) if (other !== pair) this.#schedule(other, now);
+    }
     this.#nextSlot = now + PACING;
     pair.nextCheckAt = now + pair.backOff;
     pair.backOff = Math.min(pair.backOff * 2, LAST_BACK_OFF);
@@ -280,10 +290,16 @@ export class IceClientAgent {
 
   #nextCheckAt(): number {
     if (this.#pairs.length === 0) return Number.POSITIVE_INFINITY;
-    return Math.max((this.#chosen ?? this.#earliest()).nextCheckAt, this.#nextSlot);
+    return Math.max(this.#next().nextCheckAt, this.#nextSlot);
   }
 
-  #earliest(): Pair {
+  /** Whether the chosen pair has fallen silent, so that another may take its place. */
+  get #isSilent(): boolean {
+    return this.#unanswered >= SILENT_CHECKS;
+  }
+
+  #next(): Pair {
+    if (this.#chosen !== null && !this.#isSilent) return this.#chosen;
     return this.#pairs.reduce((a, b) => (b.nextCheckAt < a.nextCheckAt ? b : a));
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseAddress } from '../../../src/wire/address.ts';
+import { formatAddress, parseAddress } from '../../../src/wire/address.ts';
 import { IceClientAgent } from '../../../src/webrtc/ice/client-agent.ts';
 import { IceLiteAgent } from '../../../src/webrtc/ice/lite-agent.ts';
 import { BINDING, StunAttribute } from '../../../src/webrtc/stun/attributes.ts';
@@ -48,6 +48,22 @@ test('connects and stays connected for ten minutes through loss, reordering and 
     assert.equal(caller.events.length, 2, `seed ${seed}: ${caller.events.join()}`);
     const rtt = client.roundTripTime!;
     assert.ok(rtt >= 10 && rtt <= 600, `seed ${seed}: ${rtt}`);
+  }
+});
+
+test('another candidate takes over when the chosen one falls silent, and no sooner', () => {
+  const second = '203.0.113.2:3478';
+  for (let seed = 1; seed <= 20; seed++) {
+    const { network, client, server, caller } = pair(seed, { minDelay: 20 }, [SERVER_ADDRESS, second]);
+    network.run(20_000);
+    assert.ok(network.sent.filter(({ at }) => at > 1000).every(({ to }) => formatAddress(to) !== second), 'the second rests');
+    // The first relay dies; the same server is behind the second.
+    server.address = parseAddress(second);
+    network.run(20_000 + 7000);
+    assert.deepEqual(caller.events.slice(2), [`selected ${second}`], `seed ${seed}`);
+    assert.equal(client.state, 'connected');
+    network.run(120_000);
+    assert.equal(client.state, 'connected');
   }
 });
 
