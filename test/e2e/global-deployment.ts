@@ -82,8 +82,15 @@ export class GlobalDeployment {
       new EarshotProcess(['gateway', '--http', gatewayHttp, '--clusters', file, '--attempt-timeout', '10s', '--drain-timeout', '0s'], ENVIRONMENT),
     ];
     const deployment = new GlobalDeployment(`http://${gatewayHttp}/v1/realtime/calls`, ingress, relays, others, folder);
-    await Promise.all([others[0].ready(`http://${http}`), ...[...ingress, ...relays].map((relay) => relay.start())]);
-    await others[1].ready(`http://${gatewayHttp}`);
+    try {
+      // One after the other: each of them takes a core while it starts.
+      await others[0].ready(`http://${http}`);
+      for (const relay of [...relays, ...ingress]) await relay.start();
+      await others[1].ready(`http://${gatewayHttp}`);
+    } catch (error) {
+      await deployment[Symbol.asyncDispose]();
+      throw error;
+    }
     return deployment;
   }
 
