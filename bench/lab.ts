@@ -96,13 +96,13 @@ async function compare(): Promise<Row[]> {
   );
   await board.hangUp(calls);
   printTable([
-    ['caller', 'cluster', 'way', 'first relay', 'set-up ms', 'round trip ms', 'jitter ms', 'lost %'],
+    ['caller', 'cluster', 'way', 'first relay', 'set-up ms', 'round trip ms', 'jitter ms', 'lost % *'],
     ...result.map(({ from: place, cluster, way, ingress, setupMs, roundTripMs, jitterMs, loss }) => [
       PLACES[place].title, cluster, way === 'global' ? 'global relay' : 'public internet', ingress ?? '?',
       setupMs.toFixed(0), roundTripMs.toFixed(0), jitterMs.toFixed(1), (loss * 100).toFixed(2),
     ]),
   ]);
-  console.log('');
+  console.log('* after retransmission (NACK), which turns loss into jitter\n');
   return result;
 }
 

@@ -47,7 +47,7 @@ export class Switchboard {
     const { latitude, longitude } = PLACES[from];
     let cluster = '';
     let ingress: PlaceName | null = null;
-    const caller = await Caller.place(world.endpoint(from), {
+    const caller = await Caller.place(await world.endpoint(from), {
       from: world.callerIp(from),
       headers: { 'X-Client-Latitude': String(latitude), 'X-Client-Longitude': String(longitude), 'Earshot-Explain': '1' },
       readAnswer: (answer, headers) => {

@@ -4,11 +4,35 @@ import { createServer, connect, type Socket } from 'node:net';
 import { formatIp, parseAddress } from '../../src/wire/address.ts';
 import type { LinkQuality } from './places.ts';
 
+/** Does one thing after the other, each not before its time. */
+class Queue {
+  readonly #waiting: { readonly at: number; readonly act: () => void }[] = [];
+  #lastAt = 0;
+
+  push(delayMs: number, act: () => void): void {
+    this.#lastAt = Math.max(this.#lastAt, performance.now() + delayMs);
+    this.#waiting.push({ at: this.#lastAt, act });
+    // One timer for all: those of different lengths that end in the same millisecond fire in any order.
+    if (this.#waiting.length === 1) this.#arm();
+  }
+
+  #arm(): void {
+    setTimeout(() => this.#work(), Math.max(0, this.#waiting[0].at - performance.now()));
+  }
+
+  #work(): void {
+    // Timers fire up to a millisecond too soon.
+    const now = performance.now() + 1;
+    while (this.#waiting.length > 0 && this.#waiting[0].at <= now) this.#waiting.shift()!.act();
+    if (this.#waiting.length > 0) this.#arm();
+  }
+}
+
 /** Delays and loses datagrams of one direction. Their order stays, as in the queues of routers. */
 class Direction {
   readonly #quality: LinkQuality;
   readonly #random: () => number;
-  #lastAt = 0;
+  readonly #queue = new Queue();
 
   constructor(quality: LinkQuality, random: () => number) {
     this.#quality = quality;
@@ -19,10 +43,7 @@ class Direction {
   pass(deliver: () => void): void {
     const { roundTripMs, jitterMs, loss } = this.#quality;
     if (this.#random() < loss) return;
-    const now = performance.now();
-    const delay = roundTripMs / 2 - Math.log(1 - this.#random()) * jitterMs;
-    this.#lastAt = Math.max(this.#lastAt, now + delay);
-    setTimeout(deliver, this.#lastAt - now);
+    this.#queue.push(roundTripMs / 2 - Math.log(1 - this.#random()) * jitterMs, deliver);
   }
 }
 
@@ -127,8 +148,9 @@ export class TcpLink {
 }
 
 function pipe(from: Socket, to: Socket, delayMs: () => number): void {
-  from.on('data', (data) => setTimeout(() => to.writable && to.write(data), delayMs()));
-  from.on('end', () => setTimeout(() => to.end(), delayMs()));
+  const queue = new Queue();
+  from.on('data', (data) => queue.push(delayMs(), () => to.writable && to.write(data)));
+  from.on('end', () => queue.push(delayMs(), () => to.end()));
   from.on('error', () => to.destroy());
 }
 

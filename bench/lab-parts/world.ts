@@ -49,9 +49,11 @@ export class World {
   }
 
   /** `…/v1/realtime/calls` of the gateway that is nearest to a place, over a connection to be made anew. */
-  endpoint(from: CallerPlace): string {
+  async endpoint(from: CallerPlace): Promise<string> {
     const link = this.#gatewayLinks.get(from)!;
     link.reset();
+    // The HTTP client has to notice that its connections are gone.
+    await new Promise((resolve) => setTimeout(resolve, 50));
     return `http://${link.address}/v1/realtime/calls`;
   }
 
