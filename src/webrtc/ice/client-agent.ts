@@ -64,6 +64,7 @@ interface Pair {
 interface Transaction {
   readonly id: Uint8Array;
   readonly pair: Pair;
+  readonly nominates: boolean;
   readonly sentAt: number;
 }
 
@@ -96,8 +97,9 @@ const PRIORITY = ((110 << 24) | (0xffff << 8) | 0xff) >>> 0;
  *                 └─ 30 s without an answer: failed
  *
  * Deviations from RFC 8445, all fit for a peer with a public address:
- * - Every check nominates (the aggressive nomination of RFC 5245): a lite server needs none before it sends, and one
- *   exchange fewer is one round trip fewer.
+ * - With one candidate every check nominates (the aggressive nomination of RFC 5245): a lite server needs none before it
+ *   sends, and one exchange fewer is one round trip fewer. With several only those of the selected one do, the first at
+ *   once and before anything else is sent there: or else the server would go where the check came from that took longest.
  * - The first repetition comes after 100 ms instead of 500, as browsers do it; each check is a transaction of its own,
  *   so that an answer always measures one round trip.
  * - The role never changes: a peer that controls as well gets 487, and our own 487 is fatal.
@@ -257,16 +259,27 @@ export class IceClientAgent {
     }
     this.#measure(now - transaction.sentAt);
     this.#lastAnswerAt = now;
-    if (this.#chosen === null || this.#isSilent) this.#chosen = transaction.pair;
-    if (transaction.pair === this.#chosen) this.#renewConsent(this.#chosen, now);
+    const { pair, nominates } = transaction;
+    const isNew = pair !== this.#chosen && (this.#chosen === null || this.#isSilent);
+    if (isNew) this.#chosen = pair;
+    if (pair === this.#chosen) this.#renewConsent(pair, nominates, now);
+    if (isNew && !nominates) {
+      pair.nextCheckAt = now;
+      pair.backOff = CONSENT_BACK_OFF;
+      this.#nextSlot = now;
+      this.#sendDueChecks(now);
+    }
     return true;
   }
 
-  #renewConsent(pair: Pair, now: number): void {
+  #renewConsent(pair: Pair, nominated: boolean, now: number): void {
     this.#failAt = now + this.#consentTimeout;
     this.#unanswered = 0;
-    pair.nextCheckAt = now + this.#consentInterval();
-    pair.backOff = CONSENT_BACK_OFF;
+    // One that nominates is repeated until it is answered.
+    if (nominated) {
+      pair.nextCheckAt = now + this.#consentInterval();
+      pair.backOff = CONSENT_BACK_OFF;
+    }
     if (!this.accepts(pair.remote)) this.#outbox.select(pair.remote);
     this.#outbox.enter('connected');
   }
@@ -316,10 +329,11 @@ export class IceClientAgent {
     writer.text(StunAttribute.username, `${remote.ufrag}:${local.ufrag}`);
     writer.uint32(StunAttribute.priority, PRIORITY);
     writer.attribute(StunAttribute.iceControlling, this.#tieBreaker);
-    writer.flag(StunAttribute.useCandidate);
+    const nominates = this.#pairs.length === 1 || pair === this.#chosen;
+    if (nominates) writer.flag(StunAttribute.useCandidate);
     this.#outbox.transmit(writer.finish(remote.password), pair.remote);
     this.#checksSent++;
-    this.#transactions.push({ id, pair, sentAt: now });
+    this.#transactions.push({ id, pair, nominates, sentAt: now });
     if (this.#transactions.length > MAX_TRANSACTIONS) this.#transactions.shift();
   }
 

@@ -51,6 +51,25 @@ test('connects and stays connected for ten minutes through loss, reordering and 
   }
 });
 
+test('of two candidates, both ends settle on the one that answers first, though the check of the other arrives last', () => {
+  const second = '203.0.113.2:3478';
+  for (let seed = 1; seed <= 20; seed++) {
+    const { network, client, lite, server } = pair(seed, { minDelay: 90 }, [SERVER_ADDRESS, second]);
+    // Through the second relay the server sees the client at another address, as behind a NAT.
+    network.add(
+      {
+        handleStun: (data, _from, now) => lite.handleStun(data, parseAddress('192.0.2.99:9'), now),
+        handleTimeout: () => undefined,
+        poll: () => ({ type: 'timeout', at: Number.POSITIVE_INFINITY }),
+      },
+      second,
+    );
+    network.run(500);
+    assert.equal(client.selected && formatAddress(client.selected), SERVER_ADDRESS, `seed ${seed}`);
+    assert.equal(lite.selected && formatAddress(lite.selected), CLIENT_ADDRESS, `seed ${seed}: ${server.events.join()}`);
+  }
+});
+
 test('another candidate takes over when the chosen one falls silent, and no sooner', () => {
   const second = '203.0.113.2:3478';
   for (let seed = 1; seed <= 20; seed++) {
