@@ -20,6 +20,7 @@ export const roles: Roles = {
       ...relayOptions,
       ...(store && { store }),
       ...(clusters && { clusters: clusters.current }),
+      onHandoverFailed: (error: Error) => logger.warn({ err: error }, 'no successor took over; this relay goes on'),
       onPathChange({ cluster, address, condition }, before) {
         const level = condition === 'up' ? 'info' : 'warn';
         logger[level]({ cluster: names(cluster), path: address, before, now: condition }, 'path changed');

@@ -24,6 +24,7 @@ export async function startDgramEngine(options: EngineOptions): Promise<RelayEng
     tell(_worker, mail) {
       post(thread, mail);
     },
+    handover: null,
     async close() {
       post(thread, CLOSE);
       await exit;

@@ -4,9 +4,11 @@ import { ReceiveVector, SendVector } from '../net/message-vector.ts';
 import type { TrunkBundles } from '../net/trunk-bundles.ts';
 import type { CounterBlock } from './counters.ts';
 import { PacketPath } from './packet-path.ts';
+import { listFlows } from './handover-flows.ts';
 import { post } from './post.ts';
 import { RecoveryMail } from './recovery-mail.ts';
 import {
+  HOLD,
   MAIL,
   RUNNING,
   type PathReports,
@@ -98,11 +100,18 @@ class MmsgLoop {
   }
 
   run(): void {
+    // With the sockets of a relay that still reads them.
+    this.#rest();
     for (;;) {
       // A flood of one socket must not keep the other from being looked at.
       if (!this.#publicReady || !this.#trunkReady) this.#wait();
       const control = Atomics.load(this.#control, 0);
       if ((control & STOP) !== 0) return;
+      if ((control & HOLD) !== 0) {
+        post(parentPort, listFlows(this.#parts.core.flows));
+        this.#rest();
+        continue;
+      }
       const now = performance.now();
       if ((control & MAIL) !== 0) this.#readMail(now);
       const busy = this.#publicReady || this.#trunkReady;
@@ -126,6 +135,16 @@ class MmsgLoop {
     Atomics.and(this.#control, 0, ~MAIL);
     for (let mail = receiveMessageOnPort(parentPort!); mail !== undefined; mail = receiveMessageOnPort(parentPort!)) {
       takeMail(this.#parts, mail.message as WorkerMail, now);
+    }
+  }
+
+  /** Leaves the sockets alone for as long as HOLD is set. All that was received before has been sent. */
+  #rest(): void {
+    for (;;) {
+      const control = Atomics.load(this.#control, 0);
+      if ((control & (HOLD | STOP)) !== HOLD) return;
+      if ((control & MAIL) !== 0) this.#readMail(performance.now());
+      else Atomics.wait(this.#control, 0, control);
     }
   }
 

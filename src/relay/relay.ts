@@ -15,6 +15,11 @@ import { startDgramEngine } from './dgram-engine.ts';
 import { startMmsgEngine } from './mmsg-engine.ts';
 import { DEFAULT_ALLOWED_TARGETS, parseNetwork } from './networks.ts';
 import { FlowSeal } from './flow-seal.ts';
+import type { HandoverEngine, HandoverFigures } from './handover-engine.ts';
+import type { FlowList } from './handover-flows.ts';
+import { HandoverHost } from './handover-host.ts';
+import { HandoverKeys } from './handover-wire.ts';
+import { Predecessor } from './predecessor.ts';
 import { FLOW_TTL_MS } from './recovery.ts';
 import type { PathCondition } from './path-health.ts';
 import { RecoveryDesk, type RecoveryFigures } from './recovery-desk.ts';
@@ -52,6 +57,13 @@ export interface RelayOptions {
   readonly sourceRate?: SourceRate;
   /** Remembers flows outside this process; closed with the relay. None unless given. */
   readonly store?: FlowStore;
+  /**
+   * Path of a Unix socket at which relays make way for each other without losing a packet. One that listens there
+   * is taken over from, sockets, flows and all; then this one listens there. Needs the mmsg engine. None unless given.
+   */
+  readonly handover?: string;
+  /** Told when a successor asked to take over and it came to nothing: this relay goes on. */
+  readonly onHandoverFailed?: (error: Error) => void;
 }
 
 /** What a relay is and holds, for a debug endpoint. No client address, no secret. */
@@ -75,6 +87,12 @@ export interface Relay {
    * a new relay serves every call again within one voice packet.
    */
   readonly finished: Promise<void>;
+  /** How it took over from a relay before it; null when there was none. */
+  readonly takenOver: HandoverFigures | null;
+  /** Resolves when a successor forwards in its place. Close it then: that tells the successor that all is free. */
+  readonly handedOver: Promise<HandoverFigures>;
+  /** Resolves when the relay that it took over from has let go of everything; at once when there was none. */
+  predecessorLeft(): Promise<void>;
   /** Live values, summed over the workers. */
   counters(): RelayCounters;
   /** Flows remembered now, summed over the workers; up to a second old. */
@@ -86,7 +104,7 @@ export interface Relay {
   /** Takes a new version of the clusters file; flows stay. Without effect on a relay that was started without one. */
   updateClusters(clusters: Clusters): void;
   dump(): RelayDump;
-  /** Goes on until no client has sent for five seconds, or `timeoutMs` has passed; then closes. */
+  /** Goes on until no client has sent for five seconds, or `timeoutMs` has passed; then closes. Ends when handed over. */
   drain(timeoutMs: number): Promise<void>;
   /** Stops forwarding and closes the sockets. Idempotent. */
   close(): Promise<void>;
@@ -104,9 +122,11 @@ const DRAIN_CHECK_MS = 100;
  */
 export async function startRelay(options: RelayOptions): Promise<Relay> {
   const engine = resolveEngine(options.engine ?? 'auto');
-  const count = options.workers ?? (engine === 'mmsg' ? availableParallelism() : 1);
-  checkOptions(options, engine, count);
-  const workers = Array.from({ length: count }, () => workerSetup(options));
+  const usual = options.workers ?? (engine === 'mmsg' ? availableParallelism() : 1);
+  checkOptions(options, engine, usual);
+  const predecessor = options.handover === undefined ? null : await Predecessor.find(options.handover, handoverKeys(options), { ...options, cluster: ownCluster(options) });
+  const count = predecessor?.sockets.length ?? usual;
+  const workers = Array.from({ length: count }, () => workerSetup(options, predecessor !== null));
   const start = engine === 'mmsg' ? startMmsgEngine : startDgramEngine;
   const running = await start({
     udp: options.udp,
@@ -114,12 +134,14 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     receiveBuffer: DEFAULT_SOCKET_BUFFER,
     sendBuffer: DEFAULT_SOCKET_BUFFER,
     workers,
+    ...(predecessor && { inherited: predecessor.sockets }),
   });
-  const relay = new RunningRelay(engine, options, running, workers);
+  const relay = new RunningRelay(engine, options, running, workers, predecessor);
   try {
-    await running.started;
+    await relay.start();
   } catch (error) {
     relay.finished.catch(() => undefined);
+    predecessor?.abandon();
     await relay.close();
     throw error;
   }
@@ -131,7 +153,13 @@ class RunningRelay implements Relay {
   readonly udp: TransportAddress;
   readonly trunk: readonly TransportAddress[];
   readonly finished: Promise<void>;
-  readonly #cluster: number;
+  readonly handedOver: Promise<HandoverFigures>;
+  takenOver: HandoverFigures | null = null;
+  readonly #options: RelayOptions;
+  readonly #predecessor: Predecessor | null;
+  #host: HandoverHost | null = null;
+  #isHandedOver = false;
+  #resolveHandedOver: (figures: HandoverFigures) => void = () => undefined;
   readonly #running: RelayEngine;
   readonly #workers: readonly RelayWorkerSetup[];
   readonly #desk: RecoveryDesk | null;
@@ -139,23 +167,67 @@ class RunningRelay implements Relay {
   readonly #aborter = new AbortController();
   #closing: Promise<void> | null = null;
 
-  constructor(engine: 'mmsg' | 'dgram', options: RelayOptions, running: RelayEngine, workers: readonly RelayWorkerSetup[]) {
+  constructor(
+    engine: 'mmsg' | 'dgram',
+    options: RelayOptions,
+    running: RelayEngine,
+    workers: readonly RelayWorkerSetup[],
+    predecessor: Predecessor | null,
+  ) {
     this.engine = engine;
     this.udp = running.udp;
     this.trunk = running.trunk;
-    this.#cluster = ownCluster(options);
+    this.#options = options;
+    this.#predecessor = predecessor;
+    this.handedOver = new Promise((resolve) => (this.#resolveHandedOver = resolve));
     this.#running = running;
     this.#workers = workers;
     this.#desk = options.store === undefined ? null : openDesk(options, options.store, running);
     for (const [i, thread] of running.threads.entries()) {
-      thread.on('message', (message: typeof RUNNING | RecoveryMessage | PathReports) => {
-        if (message === RUNNING) return;
+      thread.on('message', (message: typeof RUNNING | FlowList | RecoveryMessage | PathReports) => {
+        if (message === RUNNING || 'vouched' in message) return;
         if ('paths' in message) this.#report(i, message.paths, options.onPathChange);
         else this.#desk?.handle(i, message);
       });
     }
     // `once` rejects when the thread emits `error`, which it does before `exit`.
     this.finished = Promise.all(running.threads.map((thread) => once(thread, 'exit'))).then(() => this.#closing ?? died());
+  }
+
+  /** Resolves when it forwards, and waits for a successor if it is to. */
+  async start(): Promise<void> {
+    const { handover: engine, started } = this.#running;
+    const { handover: path } = this.#options;
+    await started;
+    if (path === undefined || engine === null) return;
+    if (this.#predecessor !== null) this.takenOver = await this.#predecessor.takeOver(engine);
+    const onFailed = this.#options.onHandoverFailed ?? (() => undefined);
+    try {
+      this.#host = this.#openHost(path, engine, onFailed);
+    } catch (error) {
+      // Calls depend on it already: that it cannot hand over in its turn is no reason to end them.
+      if (this.takenOver === null) throw error;
+      onFailed(error as Error);
+    }
+  }
+
+  #openHost(path: string, engine: HandoverEngine, onFailed: (error: Error) => void): HandoverHost {
+    return new HandoverHost({
+      path,
+      engine,
+      keys: handoverKeys(this.#options),
+      state: { udp: formatAddress(this.udp), trunk: this.trunk.map(formatAddress), cluster: ownCluster(this.#options) },
+      onGone: (figures) => {
+        this.#isHandedOver = true;
+        this.#aborter.abort();
+        this.#resolveHandedOver(figures);
+      },
+      onFailed,
+    });
+  }
+
+  async predecessorLeft(): Promise<void> {
+    await this.#predecessor?.left();
   }
 
   counters(): RelayCounters {
@@ -185,7 +257,7 @@ class RunningRelay implements Relay {
 
   updateClusters(clusters: Clusters): void {
     if (this.#workers[0].routes === null) return;
-    const routes = routesTo(clusters, this.#cluster);
+    const routes = routesTo(clusters, ownCluster(this.#options));
     for (const i of this.#workers.keys()) this.#running.tell(i, routes);
   }
 
@@ -193,7 +265,7 @@ class RunningRelay implements Relay {
     return {
       engine: this.engine,
       udp: formatAddress(this.udp),
-      cluster: this.#cluster === NO_CLUSTER ? null : this.#cluster,
+      cluster: ownCluster(this.#options) === NO_CLUSTER ? null : ownCluster(this.#options),
       paths: this.paths(),
       workers: this.#workers.map(({ shared }, i) => ({
         trunk: formatAddress(this.trunk[i]),
@@ -207,13 +279,14 @@ class RunningRelay implements Relay {
     const deadline = performance.now() + timeoutMs;
     let received = this.counters().clientReceived;
     let quietSince = performance.now();
-    for (let now = quietSince; now < deadline && now - quietSince < QUIET_MS && !this.#closing; now = performance.now()) {
+    for (let now = quietSince; now < deadline && now - quietSince < QUIET_MS && !this.#aborter.signal.aborted; now = performance.now()) {
       await delay(Math.min(DRAIN_CHECK_MS, deadline - now), undefined, { signal: this.#aborter.signal }).catch(() => undefined);
       const latest = this.counters().clientReceived;
       if (latest !== received) quietSince = performance.now();
       received = latest;
     }
-    await this.close();
+    // A successor takes the closing for the sign that all is free; what else there is, the owner knows.
+    if (!this.#isHandedOver) await this.close();
   }
 
   close(): Promise<void> {
@@ -225,7 +298,12 @@ class RunningRelay implements Relay {
   async #end(): Promise<void> {
     await this.#desk?.close();
     await this.#running.close();
+    this.#host?.close();
   }
+}
+
+function handoverKeys({ secret, previousSecret }: RelayOptions): HandoverKeys {
+  return new HandoverKeys(secret, previousSecret);
 }
 
 function openDesk(options: RelayOptions, store: FlowStore, running: RelayEngine): RecoveryDesk {
@@ -250,7 +328,7 @@ function resolveEngine(engine: UdpEngine): 'mmsg' | 'dgram' {
   return typeof loadLibc() === 'string' ? 'dgram' : 'mmsg';
 }
 
-function workerSetup(options: RelayOptions): RelayWorkerSetup {
+function workerSetup(options: RelayOptions, held: boolean): RelayWorkerSetup {
   return {
     secret: options.secret,
     previousSecret: options.previousSecret,
@@ -263,7 +341,7 @@ function workerSetup(options: RelayOptions): RelayWorkerSetup {
     publicFamily: options.udp.family,
     sourceRate: options.sourceRate ?? DEFAULT_SOURCE_RATE,
     recovery: options.store !== undefined,
-    shared: makeShared(),
+    shared: makeShared(held),
   };
 }
 
@@ -280,6 +358,9 @@ function checkOptions(options: RelayOptions, engine: 'mmsg' | 'dgram', workers: 
   }
   if (options.trunk.port + workers - 1 > 65535) {
     throw new RangeError(`${workers} workers need trunk ports up to ${options.trunk.port + workers - 1}: choose a lower one`);
+  }
+  if (engine === 'dgram' && options.handover !== undefined) {
+    throw new RangeError('A handover needs the mmsg engine, for node:dgram cannot pass its sockets on');
   }
   const mtu = options.trunkMtu ?? TRUNK_MTU;
   if (!(mtu >= 576 && mtu <= MAX_DATAGRAM_BYTES)) {

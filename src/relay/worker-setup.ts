@@ -4,6 +4,7 @@ import { ClusterPaths, type ClusterRoute, type PathReport } from './cluster-path
 import { RelayCore } from './core.ts';
 import { COUNTER_BYTES, CounterBlock } from './counters.ts';
 import { FLOW_RECORD_BYTES, FLOW_TARGET_OFFSET, flowRecordPort } from './flow-record.ts';
+import { type FlowList, takeFlows } from './handover-flows.ts';
 import { NetworkList } from './networks.ts';
 import type { FlowRecovery } from './recovery.ts';
 import { SourceLimit, type SourceRate } from './source-limit.ts';
@@ -28,15 +29,16 @@ export interface RelayWorkerSetup {
   readonly shared: SharedArrayBuffer;
 }
 
-/** Bits of the control word, set by the main thread: end the loop; read the message port. */
+/** Bits of the control word, set by the main thread: end the loop; read the message port; leave the sockets alone. */
 export const STOP = 1;
 export const MAIL = 2;
+export const HOLD = 4;
 
 /** What a worker of the mmsg engine says once its loop is about to run. */
 export const RUNNING = 'running';
 
-/** What the main thread posts to a worker: flow records that the recovery cache has found, or new routes. */
-export type WorkerMail = Uint8Array | readonly ClusterRoute[];
+/** What the main thread posts to a worker: what the recovery cache has found, flows of the relay before, or new routes. */
+export type WorkerMail = Uint8Array | FlowList | readonly ClusterRoute[];
 
 /** What a worker posts once a second when there are other clusters. */
 export interface PathReports {
@@ -45,8 +47,11 @@ export interface PathReports {
 
 const CONTROL_BYTES = 8;
 
-export function makeShared(): SharedArrayBuffer {
-  return new SharedArrayBuffer(CONTROL_BYTES + COUNTER_BYTES);
+/** @param held the worker starts with {@link HOLD}, where the engine knows that. */
+export function makeShared(held = false): SharedArrayBuffer {
+  const shared = new SharedArrayBuffer(CONTROL_BYTES + COUNTER_BYTES);
+  if (held) Atomics.store(controlWord(shared), 0, HOLD);
+  return shared;
 }
 
 export function controlWord(shared: SharedArrayBuffer): Int32Array {
@@ -87,11 +92,13 @@ export function makeCore(setup: RelayWorkerSetup, recovery: FlowRecovery | null,
 
 /** Takes what the main thread has posted. */
 export function takeMail({ core, paths }: Pick<WorkerParts, 'core' | 'paths'>, mail: WorkerMail, now: number): void {
-  if (!(mail instanceof Uint8Array)) {
-    paths?.update(mail, now);
-    return;
-  }
-  for (let at = 0; at < mail.length; at += FLOW_RECORD_BYTES) {
-    core.recovered(mail, at, 6, flowRecordPort(mail, at), mail, at + FLOW_TARGET_OFFSET, now);
+  if (mail instanceof Uint8Array) takeRecovered(core, mail, now);
+  else if ('vouched' in mail) takeFlows(core, mail, now);
+  else paths?.update(mail, now);
+}
+
+function takeRecovered(core: RelayCore, records: Uint8Array, now: number): void {
+  for (let at = 0; at < records.length; at += FLOW_RECORD_BYTES) {
+    core.recovered(records, at, 6, flowRecordPort(records, at), records, at + FLOW_TARGET_OFFSET, now);
   }
 }
