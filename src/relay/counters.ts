@@ -52,6 +52,15 @@ export const RELAY_COUNTERS: readonly RelayCounter[] = [
 ];
 
 const INDEX = Object.fromEntries(RELAY_COUNTERS.map(({ key }, i) => [key, i])) as Record<RelayCounterKey, number>;
+
+/** Where a counter is in every block. */
+export type CounterIndex = number & { readonly counter: unique symbol };
+
+/** Looked up once: by its key, a counter costs more than what it counts. */
+export function counterIndex(key: RelayCounterKey): CounterIndex {
+  return INDEX[key] as CounterIndex;
+}
+
 const FLOWS_INDEX = RELAY_COUNTERS.length;
 
 /** Bytes of memory that one worker's counters take. */
@@ -67,6 +76,11 @@ export class CounterBlock {
 
   add(key: RelayCounterKey, amount: number): void {
     this.#values[INDEX[key]] += amount;
+  }
+
+  /** As `add`, for what is counted with every packet. */
+  addAt(index: CounterIndex, amount: number): void {
+    this.#values[index] += amount;
   }
 
   set(key: RelayCounterKey, value: number): void {

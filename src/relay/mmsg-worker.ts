@@ -1,6 +1,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { type Libc, kernelMemory, requireLibc } from '../net/libc.ts';
-import { ReceiveVector, SendVector } from '../net/message-vector.ts';
+import { ReceiveVector, SendVector, VectorMemory } from '../net/message-vector.ts';
 import type { TrunkBundles } from '../net/trunk-bundles.ts';
 import type { RelayCore } from './core.ts';
 import type { CounterBlock } from './counters.ts';
@@ -61,11 +61,12 @@ class MmsgLoop {
     this.#core = core;
     this.#counters = counters;
     this.#control = controlWord(setup.shared);
-    this.#publicIn = new ReceiveVector(libc, RECEIVE_BATCH);
-    this.#trunkIn = new ReceiveVector(libc, RECEIVE_BATCH);
-    this.#publicOut = new SendVector(libc, SEND_BATCH, setup.publicFamily);
-    this.#trunkOut = new SendVector(libc, RECEIVE_BATCH, 4);
-    this.#viaOut = new SendVector(libc, RECEIVE_BATCH, 4);
+    const memory = new VectorMemory(libc, 4 * RECEIVE_BATCH + SEND_BATCH);
+    this.#publicIn = new ReceiveVector(libc, RECEIVE_BATCH, memory);
+    this.#trunkIn = new ReceiveVector(libc, RECEIVE_BATCH, memory);
+    this.#publicOut = new SendVector(libc, SEND_BATCH, setup.publicFamily, memory);
+    this.#trunkOut = new SendVector(libc, RECEIVE_BATCH, 4, memory);
+    this.#viaOut = new SendVector(libc, RECEIVE_BATCH, 4, memory);
     this.#path = new PacketPath({
       core,
       counters,
