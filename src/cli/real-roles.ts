@@ -30,6 +30,7 @@ function relayReadings(relay: Relay, series: typeof RELAY_COUNTERS): MetricReadi
   const counters = relay.counters();
   return [
     { name: 'earshot_relay_flows', help: 'Flows remembered now.', value: relay.flows() },
+    { name: 'earshot_relay_gathering_workers', help: 'Workers that let packets gather now, because their load makes it pay.', value: relay.gathering() },
     ...series.map(({ key, name, help, labels }) => ({
       name: `earshot_relay_${name}_total`,
       help: `${help}.`,

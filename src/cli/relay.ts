@@ -23,6 +23,7 @@ interface RelayFlags {
   readonly maxFlows: number;
   readonly idleTimeout: number;
   readonly trunkMtu: number;
+  readonly gatherUs: number;
   readonly drainTimeout: number;
   readonly logLevel: LogLevel;
 }
@@ -39,10 +40,11 @@ export function addRelayCommand(program: Command, roles: Roles): void {
     .addOption(options.engine())
     .addOption(options.allowTargets())
     .addOption(options.redis())
-    .addOption(options.workers('worker threads, one per core unless given; the dgram engine has one'))
+    .addOption(options.workers('worker threads, one for every two cores unless given; the dgram engine has one'))
     .addOption(options.maxFlows())
     .addOption(options.idleTimeout())
     .addOption(options.trunkMtu())
+    .addOption(options.gatherUs())
     .addOption(options.drainTimeout('how long it forwards on after SIGTERM, not ready, while clients still send to it', 20_000, '20s'))
     .addOption(options.logLevel())
     .addHelpText('after', `${SECRET_HELP}\n\nExample:\n  earshot relay --udp 0.0.0.0:3478 --trunk 10.0.0.5:7000 --http 0.0.0.0:9090`)
@@ -50,7 +52,7 @@ export function addRelayCommand(program: Command, roles: Roles): void {
 }
 
 async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
-  const { cluster, engine, allowTargets, redis, workers, maxFlows, trunkMtu, logLevel } = flags;
+  const { cluster, engine, allowTargets, redis, workers, maxFlows, trunkMtu, gatherUs, logLevel } = flags;
   const secrets = readSecrets();
   const logger = createLogger({ level: logLevel, redact: Object.values(secrets) });
   warnOfWeakSecret(secrets, logger);
@@ -66,6 +68,7 @@ async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
     maxFlows,
     idleTimeoutMs: flags.idleTimeout,
     trunkMtu,
+    gatherUs,
   }, logger);
   let ready = true;
   const metrics = new Metrics(VERSION, 'relay');

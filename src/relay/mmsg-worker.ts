@@ -4,6 +4,7 @@ import { ReceiveVector, SendVector, VectorMemory } from '../net/message-vector.t
 import type { TrunkBundles } from '../net/trunk-bundles.ts';
 import type { RelayCore } from './core.ts';
 import type { CounterBlock } from './counters.ts';
+import { Gathering } from './gathering.ts';
 import { PacketPath } from './packet-path.ts';
 import { post } from './post.ts';
 import { RecoveryMail } from './recovery-mail.ts';
@@ -12,7 +13,8 @@ import { MAIL, RUNNING, type RelayWorkerSetup, STOP, controlWord, makeCore, take
 /**
  * A relay worker of the `mmsg` engine: a thread that lives in one blocking loop on two sockets.
  *
- *   ┌─► poll(public, trunk, wake)          does not wait while a socket gives full batches
+ *   ┌─► poll(public, trunk, wake)          does not wait while a socket gives full batches; under load a short
+ *   │                                      sleep in its place, see `gathering.ts`
  *   │   recvmmsg(public) ─► decide ─► bundle ─► sendmmsg(trunk)
  *   └── recvmmsg(trunk)  ─► decide ───────────► sendmmsg(public)     straight from receive memory
  *
@@ -29,6 +31,9 @@ const RECEIVE_BATCH = 64;
 const SEND_BATCH = 256;
 /** Longest sleep: bounds how long an idle flow outlives its time, and how long an exiting process waits for us. */
 const POLL_MS = 1000;
+/** How late a sleep may end, nanoseconds; by default the kernel takes 50,000. */
+const TIMER_SLACK_NS = 1000;
+const PR_SET_TIMERSLACK = 29;
 const TICK_MS = 1000;
 const SLOW_LOOP_MS = 5;
 const POLLIN = 1;
@@ -50,6 +55,9 @@ class MmsgLoop {
   readonly #pollSet: Uint8Array;
   readonly #mail = new RecoveryMail((message) => post(parentPort, message));
   readonly #wakeCount = kernelMemory(8);
+  readonly #gathering: Gathering;
+  readonly #sleepTime = kernelMemory(16);
+  readonly #sleepNanoseconds: Uint32Array;
   #publicReady = false;
   #trunkReady = false;
   #nextTick = 0;
@@ -84,27 +92,49 @@ class MmsgLoop {
       },
     });
     this.#pollSet = makePollSet([setup.publicFd, setup.trunkFd, setup.wakeFd]);
+    this.#gathering = new Gathering(setup.gatherUs);
+    // `struct timespec`: seconds i64, nanoseconds i64.
+    this.#sleepNanoseconds = new Uint32Array(this.#sleepTime.buffer, 8, 1);
   }
 
   run(): void {
+    this.#libc.prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
+    let now = performance.now();
     for (;;) {
+      const pause = this.#publicReady || this.#trunkReady ? 0 : this.#gathering.pause(now);
+      if (pause > 0) this.#sleep(pause);
       // A flood of one socket must not keep the other from being looked at.
-      if (!this.#publicReady || !this.#trunkReady) this.#wait();
+      else if (!this.#publicReady || !this.#trunkReady) this.#wait();
       const control = Atomics.load(this.#control, 0);
       if ((control & STOP) !== 0) return;
-      const now = performance.now();
+      now = performance.now();
       if ((control & MAIL) !== 0) this.#readMail(now);
-      const busy = this.#publicReady || this.#trunkReady;
       // A full batch means that more may wait; asking again after any other would mostly be a system call for nothing.
-      if (this.#publicReady) this.#publicReady = this.#drainPublic(now) === RECEIVE_BATCH;
-      if (this.#trunkReady) this.#trunkReady = this.#drainTrunk(now) === RECEIVE_BATCH;
+      const fromClients = this.#publicReady ? this.#drainPublic(now) : 0;
+      const fromTrunk = this.#trunkReady ? this.#drainTrunk(now) : 0;
+      this.#publicReady = fromClients === RECEIVE_BATCH;
+      this.#trunkReady = fromTrunk === RECEIVE_BATCH;
+      this.#gathering.hasRead(fromClients + fromTrunk, now);
       if (now >= this.#nextTick) {
         this.#nextTick = now + TICK_MS;
         this.#core.tick(now);
+        this.#counters.gathering = this.#gathering.active;
       }
       this.#mail.flush();
-      if (busy) this.#countLoop(performance.now() - now);
+      const start = now;
+      now = performance.now();
+      if (fromClients + fromTrunk > 0) this.#countLoop(now - start);
     }
+  }
+
+  /** In place of waiting for readiness: afterwards both sockets are read, whatever they hold. */
+  #sleep(milliseconds: number): void {
+    this.#sleepNanoseconds[0] = milliseconds * 1e6;
+    this.#libc.nanosleep(this.#sleepTime, null);
+    this.#publicReady = true;
+    this.#trunkReady = true;
+    this.#counters.add('gatherings', 1);
+    this.#counters.add('gatheringSeconds', milliseconds / 1000);
   }
 
   #readMail(now: number): void {

@@ -16,6 +16,8 @@ export interface RelayWorkerSetup {
   readonly maxFlows: number;
   readonly idleTimeoutMs: number;
   readonly trunkMtu: number;
+  /** Longest that a packet may wait for others under load, microseconds; 0 for never. */
+  readonly gatherUs: number;
   readonly publicFamily: 4 | 6;
   readonly sourceRate: SourceRate;
   /** Whether there is a recovery cache to ask. */
