@@ -15,7 +15,7 @@ export function startMmsgEngine(options: EngineOptions): RelayEngine {
   const libc = requireLibc();
   const { receiveBuffer, sendBuffer, workers: setups } = options;
   const buffers = { receiveBuffer, sendBuffer };
-  const publicSockets = openSharedSockets(libc, { address: options.udp, ...buffers }, setups.length);
+  const publicSockets = openSharedSockets(libc, { address: options.udp, dontFragment: true, ...buffers }, setups.length);
   const trunkSockets: RawSocket[] = [];
   try {
     for (let i = 0; i < setups.length; i++) {
