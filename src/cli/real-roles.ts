@@ -1,4 +1,4 @@
-import type { MetricReading } from '../observe/metrics.ts';
+import type { HistogramReading, MetricReading } from '../observe/metrics.ts';
 import type { Logger } from '../observe/log.ts';
 import type { RecoveryFigures, Relay, RELAY_COUNTERS } from '../relay/index.ts';
 import type { FlowStore } from '../store/index.ts';
@@ -26,7 +26,7 @@ export const roles: Roles = {
   },
 };
 
-function relayReadings(relay: Relay, series: typeof RELAY_COUNTERS): MetricReading[] {
+function relayReadings(relay: Relay, series: typeof RELAY_COUNTERS): (MetricReading | HistogramReading)[] {
   const counters = relay.counters();
   return [
     { name: 'earshot_relay_flows', help: 'Flows remembered now.', value: relay.flows() },
@@ -37,6 +37,7 @@ function relayReadings(relay: Relay, series: typeof RELAY_COUNTERS): MetricReadi
       labels,
       value: counters[key],
     })),
+    ...relay.histograms().map(({ name, help, ...values }) => ({ name: `earshot_relay_${name}`, help: `${help}.`, ...values })),
   ];
 }
 

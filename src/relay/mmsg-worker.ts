@@ -5,10 +5,11 @@ import type { TrunkBundles } from '../net/trunk-bundles.ts';
 import type { RelayCore } from './core.ts';
 import type { CounterBlock } from './counters.ts';
 import { Gathering } from './gathering.ts';
+import type { HistogramBlock } from './histograms.ts';
 import { PacketPath } from './packet-path.ts';
 import { post } from './post.ts';
 import { RecoveryMail } from './recovery-mail.ts';
-import { MAIL, RUNNING, type RelayWorkerSetup, STOP, controlWord, makeCore, takeRecovered } from './worker-setup.ts';
+import { MAIL, RUNNING, type RelayWorkerSetup, STOP, controlWord, histogramBlock, makeCore, takeRecovered } from './worker-setup.ts';
 
 /**
  * A relay worker of the `mmsg` engine: a thread that lives in one blocking loop on two sockets.
@@ -45,6 +46,7 @@ class MmsgLoop {
   readonly #setup: MmsgWorkerSetup;
   readonly #core: RelayCore;
   readonly #counters: CounterBlock;
+  readonly #histograms: HistogramBlock;
   readonly #path: PacketPath;
   readonly #control: Int32Array;
   readonly #publicIn: ReceiveVector;
@@ -68,6 +70,7 @@ class MmsgLoop {
     const { core, counters, cookies } = makeCore(setup, this.#mail);
     this.#core = core;
     this.#counters = counters;
+    this.#histograms = histogramBlock(setup.shared);
     this.#control = controlWord(setup.shared);
     const memory = new VectorMemory(libc, 4 * RECEIVE_BATCH + SEND_BATCH);
     this.#publicIn = new ReceiveVector(libc, RECEIVE_BATCH, memory);
@@ -147,6 +150,7 @@ class MmsgLoop {
   #countLoop(milliseconds: number): void {
     this.#counters.add('loops', 1);
     this.#counters.add('loopSeconds', milliseconds / 1000);
+    this.#histograms.loop.observe(milliseconds / 1000);
     if (milliseconds > SLOW_LOOP_MS) this.#counters.add('slowLoops', 1);
   }
 
@@ -162,6 +166,7 @@ class MmsgLoop {
     const vector = this.#publicIn;
     const count = vector.receive(this.#setup.publicFd);
     this.#counters.add('receiveCalls', 1);
+    this.#histograms.receiveBatch.observe(count);
     for (let i = 0; i < count; i++) {
       vector.read(i);
       const { family, ipOffset, port } = vector.from;
@@ -176,6 +181,7 @@ class MmsgLoop {
     const vector = this.#trunkIn;
     const count = vector.receive(this.#setup.trunkFd);
     this.#counters.add('receiveCalls', 1);
+    this.#histograms.receiveBatch.observe(count);
     for (let i = 0; i < count; i++) {
       vector.read(i);
       const { ipOffset, port } = vector.from;
@@ -195,8 +201,9 @@ class MmsgLoop {
   }
 
   #send(vector: SendVector, fd: number): void {
-    const calls = vector.calls;
+    const { calls, sent } = vector;
     vector.send(fd);
+    this.#histograms.sendBatch.observe(vector.sent - sent);
     this.#counters.add('sendCalls', vector.calls - calls);
     this.#counters.add('sendErrors', vector.takeErrors());
   }

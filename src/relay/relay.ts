@@ -11,6 +11,7 @@ import { type RelayCounters, sumCounters } from './counters.ts';
 import { startDgramEngine } from './dgram-engine.ts';
 import { GATHER_US } from './gathering.ts';
 import { startMmsgEngine } from './mmsg-engine.ts';
+import { type RelayHistogramValues, sumHistograms } from './histograms.ts';
 import { DEFAULT_ALLOWED_TARGETS, parseNetwork } from './networks.ts';
 import { FlowSeal } from './flow-seal.ts';
 import { FLOW_TTL_MS } from './recovery.ts';
@@ -18,7 +19,7 @@ import { RecoveryDesk, type RecoveryFigures } from './recovery-desk.ts';
 import type { RecoveryMessage } from './recovery-mail.ts';
 import type { RelayEngine } from './relay-engine.ts';
 import { DEFAULT_SOURCE_RATE, type SourceRate } from './source-limit.ts';
-import { RUNNING, type RelayWorkerSetup, counterBlock, makeShared } from './worker-setup.ts';
+import { RUNNING, type RelayWorkerSetup, counterBlock, histogramBlock, makeShared } from './worker-setup.ts';
 
 export interface RelayOptions {
   /** The public address that clients send to. `[::]` serves IPv4 as well. */
@@ -73,6 +74,8 @@ export interface Relay {
   readonly finished: Promise<void>;
   /** Live values, summed over the workers. */
   counters(): RelayCounters;
+  /** Batch sizes and durations of the packet loops, summed over the workers. */
+  histograms(): readonly RelayHistogramValues[];
   /** Flows remembered now, summed over the workers; up to a second old. */
   flows(): number;
   /** Workers that let packets gather now; up to a second old. */
@@ -147,6 +150,10 @@ class RunningRelay implements Relay {
 
   counters(): RelayCounters {
     return sumCounters(this.#workers.map(({ shared }) => counterBlock(shared).snapshot()));
+  }
+
+  histograms(): RelayHistogramValues[] {
+    return sumHistograms(this.#workers.map(({ shared }) => histogramBlock(shared)));
   }
 
   flows(): number {

@@ -3,6 +3,7 @@ import { TrunkCookies } from '../wire/trunk.ts';
 import { RelayCore } from './core.ts';
 import { COUNTER_BYTES, CounterBlock } from './counters.ts';
 import { FLOW_RECORD_BYTES, FLOW_TARGET_OFFSET, flowRecordPort } from './flow-record.ts';
+import { HISTOGRAM_BYTES, HistogramBlock } from './histograms.ts';
 import { NetworkList } from './networks.ts';
 import type { FlowRecovery } from './recovery.ts';
 import { SourceLimit, type SourceRate } from './source-limit.ts';
@@ -22,7 +23,7 @@ export interface RelayWorkerSetup {
   readonly sourceRate: SourceRate;
   /** Whether there is a recovery cache to ask. */
   readonly recovery: boolean;
-  /** A control word, see {@link STOP}, then the worker's counters. */
+  /** A control word, see {@link STOP}, then the worker's counters, then its histograms. */
   readonly shared: SharedArrayBuffer;
 }
 
@@ -36,7 +37,7 @@ export const RUNNING = 'running';
 const CONTROL_BYTES = 8;
 
 export function makeShared(): SharedArrayBuffer {
-  return new SharedArrayBuffer(CONTROL_BYTES + COUNTER_BYTES);
+  return new SharedArrayBuffer(CONTROL_BYTES + COUNTER_BYTES + HISTOGRAM_BYTES);
 }
 
 export function controlWord(shared: SharedArrayBuffer): Int32Array {
@@ -45,6 +46,10 @@ export function controlWord(shared: SharedArrayBuffer): Int32Array {
 
 export function counterBlock(shared: SharedArrayBuffer): CounterBlock {
   return new CounterBlock(shared, CONTROL_BYTES);
+}
+
+export function histogramBlock(shared: SharedArrayBuffer): HistogramBlock {
+  return new HistogramBlock(shared, CONTROL_BYTES + COUNTER_BYTES);
 }
 
 /** The parts that a worker of any engine has. */
