@@ -10,14 +10,12 @@
  *           ◄────────────────────────────────────
  *          expected datagrams per sleep < SWITCH_OFF
  *
- * No packet waits longer than the limit for it: a sleep ends when the limit has passed since the last read.
+ * A sleep lasts as long as the limit, so no packet waits longer than that for others. After a full batch there is none.
  */
 const WINDOW_MS = 20;
 /** Datagrams per sleep. Below about four, measured, a sleep costs as much CPU as it saves. */
 const SWITCH_ON = 6;
 const SWITCH_OFF = 4;
-/** What is shorter is not worth going to sleep for. */
-const SHORTEST_MS = 0.03;
 
 /** Longest that packets may gather for unless configured, microseconds. */
 export const GATHER_US = 200;
@@ -29,7 +27,6 @@ export class Gathering {
   readonly #limitMs: number;
   #windowStart = 0;
   #windowDatagrams = 0;
-  #lastRead = 0;
 
   /** @param limitUs longest time that a packet may wait, microseconds; 0 means never. */
   constructor(limitUs: number) {
@@ -38,7 +35,6 @@ export class Gathering {
 
   /** A round has read `datagrams`, having begun to at `now`, milliseconds. */
   hasRead(datagrams: number, now: number): void {
-    this.#lastRead = now;
     this.#windowDatagrams += datagrams;
     const elapsed = now - this.#windowStart;
     if (elapsed < WINDOW_MS) return;
@@ -48,10 +44,8 @@ export class Gathering {
     this.#windowDatagrams = 0;
   }
 
-  /** Milliseconds to sleep at `now` before the next read; 0 for none. */
-  pause(now: number): number {
-    if (!this.active) return 0;
-    const left = this.#lastRead + this.#limitMs - now;
-    return left >= SHORTEST_MS ? left : 0;
+  /** Milliseconds to sleep before the next read; 0 for none. */
+  get pause(): number {
+    return this.active ? this.#limitMs : 0;
   }
 }

@@ -104,7 +104,7 @@ class MmsgLoop {
     this.#libc.prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
     let now = performance.now();
     for (;;) {
-      const pause = this.#publicReady || this.#trunkReady ? 0 : this.#gathering.pause(now);
+      const pause = this.#publicReady || this.#trunkReady ? 0 : this.#gathering.pause;
       if (pause > 0) this.#sleep(pause);
       // A flood of one socket must not keep the other from being looked at.
       else if (!this.#publicReady || !this.#trunkReady) this.#wait();
