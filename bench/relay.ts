@@ -11,6 +11,8 @@ import { type Figure, figure, formatFigure } from './support/stats.ts';
  * `go` is a relay in Go's standard library (bench/peers/go-relay), which has no batched system calls: what is compared
  * is what a careful author gets there, not the language.
  *
+ * `--rates`, `--latency`, `--flows` do that part only; `--hostile` is a bench of its own, see relay-parts/hostile.ts.
+ *
  * `mmsg` lets no packet wait; `mmsg, gathering` is the relay as it is by default, see src/relay/gathering.ts.
  *
  * On loopback a sender's thread does the receiver's part of the kernel's work too, so figures compare with each other
@@ -49,6 +51,8 @@ const LATENCY_ROUNDS = 3;
 const LOWEST_RATE = 30_000;
 
 async function main(args: BenchArguments): Promise<void> {
+  const isPart = args.switches.size > 0;
+  const does = (part: 'rates' | 'latency' | 'flows'): boolean => (isPart ? args.switches.has(part) : part === 'rates' || !args.quick);
   const rates = args.quick ? [40_000] : [10_000, 20_000, 40_000, 60_000];
   const repeats = args.quick ? 3 : 5;
   const seconds = args.quick ? 0.8 : 2;
@@ -66,20 +70,20 @@ async function main(args: BenchArguments): Promise<void> {
       generate({ relay: relay.address, relayPid: relay.process.pid ?? 0, ufrag, clients: CLIENTS, rate, seconds: duration });
 
     const rows: Row[] = [];
-    for (const rate of rates) {
+    for (const rate of does('rates') ? rates : []) {
       const results = new Map<Engine, LoadResult[]>(relays.map(({ engine }) => [engine, []]));
       for (let round = 0; round < repeats; round++) {
         for (const relay of relays) results.get(relay.engine)?.push(await load(relay, rate, seconds));
       }
       for (const [engine, list] of results) rows.push(summarise(engine, rate, list));
     }
-    const raced = args.quick ? relays.filter(({ engine }) => engine === 'mmsg, gathering' || engine === 'go') : relays;
-    const maxRates = await findMaxRates(raced, args.quick ? 1 : 3, args.quick ? 1.5 : 1.25, (relay, rate) =>
+    const raced = args.quick || !does('rates') ? relays.filter(({ engine }) => engine === 'mmsg, gathering' || engine === 'go') : relays;
+    const maxRates = await findMaxRates(does('rates') || does('latency') ? raced : [], args.quick ? 1 : 3, args.quick ? 1.5 : 1.25, (relay, rate) =>
       load(relay, rate, args.quick ? 0.4 : 1.5),
     );
-    const added = args.quick ? [] : await addedLatency(relays, maxRates, load);
+    const added = does('latency') ? await addedLatency(relays, maxRates, load, args.quick ? 1 : 2) : [];
     for (const { process: child } of relays) child.kill();
-    const flows = args.quick ? null : await manyFlows(transceiver.address);
+    const flows = does('flows') ? await manyFlows(transceiver.address, args.quick ? 1 : 3) : null;
     report({ rows, maxRates, added, flows }, args);
   } finally {
     for (const { process: child } of [transceiver, ...relays]) child.kill();
@@ -91,6 +95,7 @@ async function addedLatency(
   relays: readonly Peer[],
   maxRates: ReadonlyMap<Engine, Figure>,
   load: (relay: Peer, rate: number, seconds: number) => Promise<LoadResult>,
+  seconds: number,
 ): Promise<Added[]> {
   const direct = await startPart('echo-transceiver', 'direct');
   const max = (maxRates.get('go') ?? maxRates.get('mmsg'))?.median ?? LOWEST_RATE;
@@ -100,8 +105,8 @@ async function addedLatency(
       const without: LoadResult[] = [];
       const results = new Map<Engine, LoadResult[]>(relays.map(({ engine }) => [engine, []]));
       for (let round = 0; round < LATENCY_ROUNDS; round++) {
-        without.push(await generate({ relay: direct.address, relayPid: direct.process.pid ?? 0, ufrag: null, clients: CLIENTS, rate, seconds: 2 }));
-        for (const relay of relays) results.get(relay.engine)?.push(await load(relay, rate, 2));
+        without.push(await generate({ relay: direct.address, relayPid: direct.process.pid ?? 0, ufrag: null, clients: CLIENTS, rate, seconds }));
+        for (const relay of relays) results.get(relay.engine)?.push(await load(relay, rate, seconds));
       }
       for (const [engine, list] of results) {
         const of = (value: (result: LoadResult) => number): number => figure(list.map(value)).median - figure(without.map(value)).median;
@@ -166,23 +171,27 @@ interface Results {
 
 function report(results: Results, args: BenchArguments): void {
   const { rows, maxRates, added, flows } = results;
-  printTable([
-    ['engine', 'packets/s each way', 'CPU µs/packet', 'round trip p50 µs', 'p99 µs', 'p99.9 µs', 'loss %'],
-    ...rows.map((row) => [
-      row.engine,
-      String(row.rate),
-      formatFigure(row.cpuMicros),
-      formatFigure(row.p50Micros, 0),
-      formatFigure(row.p99Micros, 0),
-      formatFigure(row.p999Micros, 0),
-      formatFigure(row.lossPercent, 3),
-    ]),
-  ]);
-  console.log('');
-  printTable([
-    ['engine', `round trips/s below ${MAX_LOSS_PERCENT}% loss`],
-    ...[...maxRates].map(([engine, rate]) => [engine, formatFigure(rate, 0)]),
-  ]);
+  if (rows.length > 0) {
+    printTable([
+      ['engine', 'packets/s each way', 'CPU µs/packet', 'round trip p50 µs', 'p99 µs', 'p99.9 µs', 'loss %'],
+      ...rows.map((row) => [
+        row.engine,
+        String(row.rate),
+        formatFigure(row.cpuMicros),
+        formatFigure(row.p50Micros, 0),
+        formatFigure(row.p99Micros, 0),
+        formatFigure(row.p999Micros, 0),
+        formatFigure(row.lossPercent, 3),
+      ]),
+    ]);
+    console.log('');
+  }
+  if (maxRates.size > 0) {
+    printTable([
+      ['engine', `round trips/s below ${MAX_LOSS_PERCENT}% loss`],
+      ...[...maxRates].map(([engine, rate]) => [engine, formatFigure(rate, 0)]),
+    ]);
+  }
   if (added.length > 0) {
     console.log('');
     printTable([
@@ -206,8 +215,12 @@ function report(results: Results, args: BenchArguments): void {
   finish('relay', { ...results, maxRates: Object.fromEntries(maxRates) }, goals(results), args);
 }
 
-/** Compared with Go at the highest rate that Go carries in full: CPU per packet falls with the rate. */
 function goals({ rows, maxRates, flows }: Results): Goal[] {
+  return [...(rows.length > 0 ? rateGoals(rows, maxRates) : []), ...(flows === null ? [] : flowGoals(flows))];
+}
+
+/** Compared with Go at the highest rate that Go carries in full: CPU per packet falls with the rate. */
+function rateGoals(rows: readonly Row[], maxRates: ReadonlyMap<Engine, Figure>): Goal[] {
   const peer: Engine = maxRates.has('go') ? 'go' : 'dgram';
   const carried = rows.filter(({ engine, lossPercent }) => engine === peer && lossPercent.median <= MAX_LOSS_PERCENT);
   const rate = Math.max(rows[0].rate, ...carried.map((row) => row.rate));
@@ -216,20 +229,23 @@ function goals({ rows, maxRates, flows }: Results): Goal[] {
     (value(at(engine)) ?? Number.NaN) / (value(at(peer)) ?? Number.NaN);
   const max = (engine: Engine): number => maxRates.get(engine)?.median ?? Number.NaN;
   const ours: Engine = 'mmsg, gathering';
-  const found = [
+  return [
     goal(`CPU per packet of mmsg, as part of that of ${peer}, at ${rate}/s`, ratio('mmsg', (row) => row?.cpuMicros.median), '', 0.6, 'at most'),
     goal(`CPU per packet of mmsg, gathering, as part of that of ${peer}, at ${rate}/s`, ratio(ours, (row) => row?.cpuMicros.median), '', 0.45, 'at most'),
     goal(`p99 round trip of mmsg, as part of that of ${peer}, at ${rate}/s`, ratio('mmsg', (row) => row?.p99Micros.median), '', 1, 'at most'),
     goal(`Maximum rate of mmsg, gathering, as part of that of ${peer}`, max(ours) / max(peer), '', 1.5, 'at least'),
   ];
-  if (flows === null) return found;
-  const largest = flows[flows.length - 1];
+}
+
+function flowGoals(flows: FlowFigures): Goal[] {
+  const [fewest] = flows;
+  const most = flows[flows.length - 1];
+  const ratio = most.cpuMicros.median / fewest.cpuMicros.median;
   return [
-    ...found,
     ...flows.slice(1).map(({ flows: count, tableBytes }) => goal(`Memory of the flow table at ${count} flows`, tableBytes, 'bytes/flow', 128, 'at most')),
-    goal(`CPU per packet at ${largest.flows} flows, as part of that at ${flows[0].flows}`, largest.cpuMicros.median / flows[0].cpuMicros.median, '', 1.2, 'at most'),
+    goal(`CPU per packet at ${most.flows} flows, as part of that at ${fewest.flows}`, ratio, '', 1.2, 'at most'),
   ];
 }
 
-const args = benchArguments('hostile');
+const args = benchArguments('hostile', 'rates', 'latency', 'flows');
 await (args.switches.has('hostile') ? hostile(args) : main(args));

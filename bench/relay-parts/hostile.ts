@@ -70,7 +70,7 @@ function report({ maximum, calls, sent, answers, before, after, seconds }: Figur
   const replayed = sent['a seen token, replayed'];
   const back = after.counters.clientSent - before.counters.clientSent;
   const forged = Math.max(0, grown('forwarded') - back - replayed - (calls.sent - calls.received));
-  console.log(`${total} hostile datagrams, ${Math.round(total / seconds)}/s, at ${Math.round(maximum)} round trips/s at most; ${grown('flowsRouted')} flows made by replays`);
+  console.log(`${total} hostile datagrams, ${Math.round(total / seconds)}/s, at ${Math.round(maximum)} round trips/s at most; ${grown('flowsRouted')} flows made, by replays and calls`);
   console.log(`${CALLS} calls at ${CALL_RATE} packets/s: ${calls.sent - calls.received} of ${calls.sent} lost; p50 ${calls.p50.toFixed(0)} µs, p99 ${calls.p99.toFixed(0)} µs`);
   const results = { maximum, hostilePerSecond: total / seconds, sent, drops: Object.fromEntries(drops), calls, answers, forged };
   finish('relay-hostile', results, [

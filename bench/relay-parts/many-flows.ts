@@ -18,14 +18,13 @@ const COUNTS = [1000, 10_000, 1_000_000];
 const RELAY = { engine: 'mmsg', workers: 1 } as const;
 const RATE = 40_000;
 const SECONDS = 2;
-const ROUNDS = 3;
 
 /** What many flows cost: each packet comes from the client whose turn was longest ago, the worst for any cache. */
-export async function manyFlows(transceiver: string): Promise<FlowFigures> {
+export async function manyFlows(transceiver: string, rounds: number): Promise<FlowFigures> {
   const relays = [];
   for (const flows of COUNTS) relays.push({ flows, cpu: [] as number[], ...(await startRelayProcess({ ...RELAY, maxFlows: flows })) });
   try {
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0; round < rounds; round++) {
       for (const { flows, cpu, address, process: child } of relays) {
         const task = { relay: address, relayPid: child.pid ?? 0, clients: flows, rate: RATE, seconds: SECONDS };
         const result = await generate({ ...task, ufrag: ufragFor(transceiver) });
