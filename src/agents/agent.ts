@@ -57,6 +57,11 @@ export interface AgentSession {
    * `response.create` …
    */
   event?(event: AgentEvent): void | Promise<void>;
+  /**
+   * The server is to stop. It takes no new calls, and the call may go on: until it ends by itself, or `withinMs`
+   * milliseconds have passed. An agent that has long to say may come to an end now. Called once at most.
+   */
+  draining?(notice: { readonly withinMs: number }): void | Promise<void>;
   /** The call is over, for whatever reason. Called once, and last. */
   close?(reason: string): void | Promise<void>;
 }
@@ -90,6 +95,8 @@ export interface AgentCall {
   forward(frame: OpusFrame): void;
   /** Sends the client an event. `type` is required, `event_id` is added. @throws {TypeError} when it is no JSON object. */
   send(event: AgentEvent): void;
+  /** Writes a line to the operator's log, with the call's id. `fields` must be fit for JSON and hold no secrets. */
+  log(message: string, fields?: object): void;
   /** Ends the call. */
   hangup(reason?: string): void;
 }

@@ -56,7 +56,10 @@ export const options = {
     option(CALLERS, '--trust-proxies <net,…>', 'networks whose headers are believed; loopback and private ones unless given').argParser(list),
   attemptTimeout: () =>
     option(CALLS, '--attempt-timeout <time>', 'after this time without an answer the next cluster is asked too').argParser(duration).default(1_000, '1s'),
-  agent: () => option(CALLS, '--agent <agent>', 'who answers: parrot, echo, realtime, cascade or a module like ./agent.js').default('parrot', 'parrot'),
+  agent: () =>
+    option(CALLS, '--agent <agent,…>', 'who answers: parrot, echo, realtime, cascade or a module like ./agent.js; of several, callers choose by `model`')
+      .argParser(list)
+      .default(['parrot', 'echo'], 'parrot,echo'),
   upstream: () =>
     option(CALLS, '--upstream <url>', 'server behind the agent: wss://… for realtime, the base URL https://…/v1 for cascade').argParser(url),
   upstreamKey: () => option(CALLS, '--upstream-key <key>', 'what that server asks for (the variable keeps it out of process lists)'),
@@ -66,6 +69,7 @@ export const options = {
   maxDuration: () => option(LIMITS, '--max-duration <time>', 'the longest that a call may last').argParser(duration).default(3_600_000, '1h'),
   redis: () =>
     option(NETWORK, '--redis <url>', 'Redis that remembers flows for relays that restart; redis://host:6379').argParser(redisUrl),
+  handover: () => option(OPERATION, '--handover <path>', 'Unix socket at which a new relay takes over from the one before it, without losing a packet'),
   apiKey: () => option(CALLS, '--api-key <key>', 'what the HTTP API asks for; needed beyond loopback (the variable keeps it out of process lists)'),
   workers: (description: string) => option(LIMITS, '--workers <n>', description).argParser(integer(1, 256)),
   maxCalls: () => option(LIMITS, '--max-calls <n>', 'calls at once, 1000 per worker unless given; more are told to come back later').argParser(integer(1, 1_000_000)),
@@ -85,7 +89,7 @@ export const options = {
 
 /** What {@link addAgentOptions} adds. */
 export interface AgentFlags {
-  readonly agent: string;
+  readonly agent: string[];
   readonly upstream?: string;
   readonly upstreamKey?: string;
   readonly stt?: string;

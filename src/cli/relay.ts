@@ -24,6 +24,7 @@ interface RelayFlags {
   readonly idleTimeout: number;
   readonly trunkMtu: number;
   readonly gatherUs: number;
+  readonly handover?: string;
   readonly drainTimeout: number;
   readonly logLevel: LogLevel;
 }
@@ -45,6 +46,7 @@ export function addRelayCommand(program: Command, roles: Roles): void {
     .addOption(options.idleTimeout())
     .addOption(options.trunkMtu())
     .addOption(options.gatherUs())
+    .addOption(options.handover())
     .addOption(options.drainTimeout('how long it forwards on after SIGTERM, not ready, while clients still send to it', 20_000, '20s'))
     .addOption(options.logLevel())
     .addHelpText('after', `${SECRET_HELP}\n\nExample:\n  earshot relay --udp 0.0.0.0:3478 --trunk 10.0.0.5:7000 --http 0.0.0.0:9090`)
@@ -52,7 +54,7 @@ export function addRelayCommand(program: Command, roles: Roles): void {
 }
 
 async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
-  const { cluster, engine, allowTargets, redis, workers, maxFlows, trunkMtu, gatherUs, logLevel } = flags;
+  const { cluster, engine, allowTargets, redis, handover, workers, maxFlows, trunkMtu, gatherUs, logLevel } = flags;
   const secrets = readSecrets();
   const logger = createLogger({ level: logLevel, redact: Object.values(secrets) });
   warnOfWeakSecret(secrets, logger);
@@ -63,6 +65,7 @@ async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
     ...(allowTargets === undefined ? {} : { allowTargets }),
     ...(workers === undefined ? {} : { workers }),
     ...(redis === undefined ? {} : { redis }),
+    ...(handover === undefined ? {} : { handover }),
     cluster,
     engine,
     maxFlows,
@@ -76,6 +79,7 @@ async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
   let http: HttpServer | null = null;
   if (flags.http !== undefined) {
     const address = await resolveAddress(flags.http);
+    await relay.predecessorLeft();
     http = createAdminServer({
       logger,
       metrics: () => metrics.text(),
@@ -96,7 +100,8 @@ async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
       await relay.close();
     },
   };
-  const stopped = runUntilSignal(service, flags.drainTimeout, logger);
+  const stopped = runUntilSignal(service, flags.drainTimeout, logger, relay.handedOver);
+  if (relay.takenOver !== null) logger.info(relay.takenOver, 'took over from the relay before');
   logger.info({ udp: formatAddress(relay.udp), trunk: flags.trunk, cluster }, 'relay started');
   await Promise.race([stopped, relay.finished.then(() => stopped)]);
 }

@@ -39,6 +39,8 @@ export interface RelayOptions extends Secrets {
   readonly gatherUs?: number;
   /** URL of the Redis that remembers flows. */
   readonly redis?: string;
+  /** Unix socket at which relays make way for each other. */
+  readonly handover?: string;
 }
 
 export const ENGINES = ['auto', 'mmsg', 'dgram'] as const;
@@ -51,6 +53,12 @@ export interface RelayRole {
   readonly metrics: MetricReader;
   /** Resolves when the relay has been closed; rejects when a worker has died. */
   readonly finished: Promise<void>;
+  /** How it took over from a relay before it; null when there was none. */
+  readonly takenOver: object | null;
+  /** Resolves when a successor forwards in its place: close the relay then, last of all. */
+  readonly handedOver: Promise<object>;
+  /** Resolves when the relay before it has freed its ports. */
+  predecessorLeft(): Promise<void>;
   /** Forwards on while clients still send to it, at most `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>;
   close(): Promise<void>;
@@ -63,8 +71,8 @@ export interface TransceiverOptions extends Secrets {
   /** Public addresses of the relays, best first; at least one. */
   readonly ingress: readonly TransportAddress[];
   readonly cluster: number;
-  /** Name of a built-in agent or path of a module. */
-  readonly agent: string;
+  /** Names of built-in agents or paths of modules; the first is the default. */
+  readonly agents: readonly string[];
   readonly agentSettings: AgentSettings;
   /** The longest that a call may last. */
   readonly maxDurationMs: number;

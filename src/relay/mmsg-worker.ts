@@ -7,9 +7,10 @@ import type { CounterBlock } from './counters.ts';
 import { Gathering } from './gathering.ts';
 import type { HistogramBlock } from './histograms.ts';
 import { PacketPath } from './packet-path.ts';
+import { type FlowList, listFlows } from './handover-flows.ts';
 import { post } from './post.ts';
 import { RecoveryMail } from './recovery-mail.ts';
-import { MAIL, RUNNING, type RelayWorkerSetup, STOP, controlWord, histogramBlock, makeCore, takeRecovered } from './worker-setup.ts';
+import { HOLD, MAIL, RUNNING, type RelayWorkerSetup, STOP, controlWord, histogramBlock, makeCore, takeMail } from './worker-setup.ts';
 
 /**
  * A relay worker of the `mmsg` engine: a thread that lives in one blocking loop on two sockets.
@@ -102,6 +103,8 @@ class MmsgLoop {
 
   run(): void {
     this.#libc.prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
+    // With the sockets of a relay that still reads them.
+    this.#rest();
     let now = performance.now();
     for (;;) {
       const pause = this.#publicReady || this.#trunkReady ? 0 : this.#gathering.pause;
@@ -110,6 +113,11 @@ class MmsgLoop {
       else if (!this.#publicReady || !this.#trunkReady) this.#wait();
       const control = Atomics.load(this.#control, 0);
       if ((control & STOP) !== 0) return;
+      if ((control & HOLD) !== 0) {
+        post(parentPort, listFlows(this.#core.flows));
+        this.#rest();
+        continue;
+      }
       now = performance.now();
       if ((control & MAIL) !== 0) this.#readMail(now);
       // A full batch means that more may wait; asking again after any other would mostly be a system call for nothing.
@@ -143,7 +151,17 @@ class MmsgLoop {
   #readMail(now: number): void {
     Atomics.and(this.#control, 0, ~MAIL);
     for (let mail = receiveMessageOnPort(parentPort!); mail !== undefined; mail = receiveMessageOnPort(parentPort!)) {
-      takeRecovered(this.#core, mail.message as Uint8Array, now);
+      takeMail(this.#core, mail.message as Uint8Array | FlowList, now);
+    }
+  }
+
+  /** Leaves the sockets alone for as long as HOLD is set. All that was received before has been sent. */
+  #rest(): void {
+    for (;;) {
+      const control = Atomics.load(this.#control, 0);
+      if ((control & (HOLD | STOP)) !== HOLD) return;
+      if ((control & MAIL) !== 0) this.#readMail(performance.now());
+      else Atomics.wait(this.#control, 0, control);
     }
   }
 

@@ -18,8 +18,8 @@ export interface ShardOptions {
   readonly ingress: readonly TransportAddress[];
   readonly secret: string;
   readonly previousSecret: string | null;
-  /** Name of a built-in agent, or the path of a module. */
-  readonly agent: string;
+  /** Names of built-in agents, or paths of modules; the first is the default. */
+  readonly agents: readonly string[];
   readonly agentSettings: AgentSettings;
   /** The longest that a call may last. */
   readonly maxDurationMs: number;
@@ -35,6 +35,7 @@ export type ShardRequest =
   | { readonly type: 'observe'; readonly callId: string; readonly observerId: number }
   | { readonly type: 'stats' }
   | { readonly type: 'dump'; readonly callId: string }
+  | { readonly type: 'announce-stop'; readonly withinMs: number }
   | { readonly type: 'close'; readonly reason: string };
 
 /** What each request is answered with. */
@@ -45,6 +46,7 @@ export interface ShardResults {
   observe: null;
   stats: MetricReading[];
   dump: unknown;
+  'announce-stop': null;
   close: null;
 }
 
@@ -60,7 +62,7 @@ export type ObserverAct =
 
 /** What a shard says unasked, or in reply. */
 export type ShardMessage =
-  | { readonly type: 'ready'; readonly trunk: TransportAddress }
+  | { readonly type: 'ready'; readonly trunk: TransportAddress; readonly agents: readonly string[] }
   | { readonly type: 'failed'; readonly message: string; readonly code: string | null }
   | { readonly type: 'call-ended'; readonly callId: string }
   | { readonly type: 'observed'; readonly observerId: number; readonly json: string }

@@ -17,8 +17,8 @@ export interface TransceiverOptions {
   readonly cluster?: number;
   readonly secret: string;
   readonly previousSecret?: string;
-  /** Name of a built-in agent or path of a module. Default `parrot`. */
-  readonly agent?: string;
+  /** Names of built-in agents or paths of modules; the first answers callers that name none. Default `parrot`. */
+  readonly agents?: readonly string[];
   /** What the built-in agents with a server behind them need. */
   readonly agentSettings?: AgentSettings;
   /** The longest that a call may last. Default one hour. */
@@ -46,7 +46,7 @@ export interface Transceiver extends CallService {
   metrics(): Promise<MetricReading[]>;
   /** What is known of one call, for debugging; null when there is no such call. */
   dump(callId: string): Promise<unknown>;
-  /** Takes no new calls and waits until the live ones have ended, at most `timeoutMs`. */
+  /** Takes no new calls, tells the agents, and waits until the live ones have ended, at most `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>;
   /** Ends every call with `reason` and stops the threads. Idempotent. */
   close(reason?: string): Promise<void>;
@@ -73,7 +73,7 @@ export async function startTransceiver(options: TransceiverOptions): Promise<Tra
     ingress: options.ingress,
     secret: options.secret,
     previousSecret: options.previousSecret ?? null,
-    agent: options.agent ?? 'parrot',
+    agents: options.agents ?? ['parrot'],
     agentSettings: options.agentSettings ?? {},
     maxDurationMs: options.maxDurationMs ?? DEFAULT_MAX_DURATION_MS,
     trunkMtu: options.trunkMtu ?? DEFAULT_TRUNK_MTU,
@@ -104,6 +104,10 @@ class ShardedTransceiver implements Transceiver {
 
   get trunk(): readonly TransportAddress[] {
     return this.#shards.map((shard) => shard.trunk);
+  }
+
+  get agents(): readonly string[] {
+    return this.#shards[0].agents;
   }
 
   get calls(): number {
@@ -153,6 +157,8 @@ class ShardedTransceiver implements Transceiver {
 
   async drain(timeoutMs: number): Promise<void> {
     this.#draining = true;
+    // What a shard was asked before, it has done by then: no call is left out. One that has died has none.
+    for (const shard of this.#shards) shard.request({ type: 'announce-stop', withinMs: timeoutMs }).catch(() => undefined);
     const idle = Promise.all(this.#shards.map((shard) => shard.whenIdle()));
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise((resolve) => (timer = setTimeout(resolve, timeoutMs)));
