@@ -64,7 +64,7 @@ finish('lab', { seed: Number(values.seed), seconds: (performance.now() - started
   goal('silence after the loss of a path', events[1].silentMs.max, 'ms', 1000, 'at most'),
   goal('new calls while something is down', events.filter(({ newCall }) => newCall !== null).length, '', events.length, 'at least'),
   goal('time of the whole run', (performance.now() - startedAt) / 1000, 's', 180, 'at most'),
-], { quick: values.quick, out: values.out ?? null });
+], { out: values.out ?? null });
 
 /** Calls from each place both ways, at the same time. */
 async function compare(): Promise<Row[]> {

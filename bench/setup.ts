@@ -61,7 +61,7 @@ try {
   console.log(`The path itself was late by ${percentile(lateness, 50).toFixed(2)} ms (median), ${percentile(lateness, 99).toFixed(1)} ms (p99).\n`);
   const answers = await answerTimes();
   if (values.svg !== undefined) draw(rows, values.svg);
-  finish('setup', { rows, answers }, [...goals(rows), goal('event-loop time of an answer, p99', answers.eventLoopP99Ms, 'ms', 2, 'at most')], { quick: values.quick, out: values.out ?? null });
+  finish('setup', { rows, answers }, [...goals(rows), goal('event-loop time of an answer, p99', answers.eventLoopP99Ms, 'ms', 2, 'at most')], { out: values.out ?? null });
 } finally {
   for (const caller of callers.values()) await caller.close();
   await deployment.close();

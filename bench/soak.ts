@@ -65,7 +65,7 @@ finish('soak', { seconds: SECONDS, seed: Number(values.seed), counts, before, af
   goal('heap gained', after.heapMiB - before.heapMiB, 'MiB', HEAP_SLACK_MIB, 'at most'),
   goal('handles gained', after.handles - before.handles, '', 0, 'at most'),
   goal('files gained', after.files - before.files, '', 0, 'at most'),
-], { quick: values.quick, out: values.out ?? null });
+], { out: values.out ?? null });
 
 /** Keeps the number of calls up until the end, then waits for the last ones. */
 async function traffic(): Promise<void> {

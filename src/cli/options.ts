@@ -80,6 +80,8 @@ export const options = {
   ratePerKey: () =>
     option(LIMITS, '--rate-per-key <n>', 'requests per minute that may come under one API key').argParser(integer(1, 10_000_000)).default(60_000),
   trunkMtu: () => option(LIMITS, '--trunk-mtu <bytes>', 'largest UDP payload on the trunk').argParser(integer(576, 2048)).default(1472),
+  gatherUs: () =>
+    option(LIMITS, '--gather-us <µs>', 'longest that a packet may wait under load for others to be handled with it; 0 for never').argParser(integer(0, 1000)).default(200),
   drainTimeout: (description: string, milliseconds: number, shown: string) =>
     option(OPERATION, '--drain-timeout <time>', description).argParser(duration).default(milliseconds, shown),
   logLevel: () => option(OPERATION, '--log-level <level>', 'least level that is logged, to stderr').choices(LOG_LEVELS).default('info', 'info'),

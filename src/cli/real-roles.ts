@@ -1,4 +1,4 @@
-import type { MetricReading } from '../observe/metrics.ts';
+import type { HistogramReading, MetricReading } from '../observe/metrics.ts';
 import type { Logger } from '../observe/log.ts';
 import type { ClustersFile } from '../clusters/clusters-file.ts';
 import type { PathReport, PATH_CONDITIONS, RecoveryFigures, Relay, RELAY_COUNTERS } from '../relay/index.ts';
@@ -47,16 +47,18 @@ export const roles: Roles = {
   },
 };
 
-function relayReadings(relay: Relay, series: typeof RELAY_COUNTERS): MetricReading[] {
+function relayReadings(relay: Relay, series: typeof RELAY_COUNTERS): (MetricReading | HistogramReading)[] {
   const counters = relay.counters();
   return [
     { name: 'earshot_relay_flows', help: 'Flows remembered now.', value: relay.flows() },
+    { name: 'earshot_relay_gathering_workers', help: 'Workers that let packets gather now, because their load makes it pay.', value: relay.gathering() },
     ...series.map(({ key, name, help, labels }) => ({
       name: `earshot_relay_${name}_total`,
       help: `${help}.`,
       labels,
       value: counters[key],
     })),
+    ...relay.histograms().map(({ name, help, ...values }) => ({ name: `earshot_relay_${name}`, help: `${help}.`, ...values })),
   ];
 }
 

@@ -24,6 +24,7 @@ interface RelayFlags {
   readonly maxFlows: number;
   readonly idleTimeout: number;
   readonly trunkMtu: number;
+  readonly gatherUs: number;
   readonly handover?: string;
   readonly drainTimeout: number;
   readonly logLevel: LogLevel;
@@ -42,10 +43,11 @@ export function addRelayCommand(program: Command, roles: Roles): void {
     .addOption(options.engine())
     .addOption(options.allowTargets())
     .addOption(options.redis())
-    .addOption(options.workers('worker threads, one per core unless given; the dgram engine has one'))
+    .addOption(options.workers('worker threads, one for every two cores unless given; the dgram engine has one'))
     .addOption(options.maxFlows())
     .addOption(options.idleTimeout())
     .addOption(options.trunkMtu())
+    .addOption(options.gatherUs())
     .addOption(options.handover())
     .addOption(options.drainTimeout('how long it forwards on after SIGTERM, not ready, while clients still send to it', 20_000, '20s'))
     .addOption(options.logLevel())
@@ -54,7 +56,7 @@ export function addRelayCommand(program: Command, roles: Roles): void {
 }
 
 async function runRelay(flags: RelayFlags, roles: Roles, isOfCluster: boolean): Promise<void> {
-  const { cluster, clusters, engine, allowTargets, redis, handover, workers, maxFlows, trunkMtu, logLevel } = flags;
+  const { cluster, clusters, engine, allowTargets, redis, handover, workers, maxFlows, trunkMtu, gatherUs, logLevel } = flags;
   const secrets = readSecrets();
   const logger = createLogger({ level: logLevel, redact: Object.values(secrets) });
   warnOfWeakSecret(secrets, logger);
@@ -72,6 +74,7 @@ async function runRelay(flags: RelayFlags, roles: Roles, isOfCluster: boolean): 
     maxFlows,
     idleTimeoutMs: flags.idleTimeout,
     trunkMtu,
+    gatherUs,
   }, logger);
   let ready = true;
   const metrics = new Metrics(VERSION, 'relay');

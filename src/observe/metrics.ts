@@ -13,8 +13,17 @@ export interface MetricReading {
   readonly value: number;
 }
 
+/** The present values of one histogram that somebody else keeps. Readings of one name must follow each other. */
+export interface HistogramReading extends Omit<MetricReading, 'value'> {
+  /** Upper bounds of the buckets, ascending. */
+  readonly bounds: readonly number[];
+  /** Observations by bucket, each on its own; the last one is for what is beyond the bounds. */
+  readonly counts: readonly number[];
+  readonly sum: number;
+}
+
 /** Called at every scrape, so series may come and go with the workers and calls they describe. */
-export type MetricReader = () => readonly MetricReading[] | Promise<readonly MetricReading[]>;
+export type MetricReader = () => readonly (MetricReading | HistogramReading)[] | Promise<readonly (MetricReading | HistogramReading)[]>;
 
 /** The metrics of one process. */
 export class Metrics {
@@ -77,8 +86,12 @@ export class Metrics {
   async text(): Promise<string> {
     const readings = await Promise.all(this.#readers.map(async (read) => read()));
     for (const metric of this.#known.values()) metric.reset();
-    for (const reading of readings.flat()) this.#metricOf(reading).inc(reading.labels ?? {}, reading.value);
-    return this.#registry.metrics();
+    const histograms: HistogramReading[] = [];
+    for (const reading of readings.flat()) {
+      if ('counts' in reading) histograms.push(reading);
+      else this.#metricOf(reading).inc(reading.labels ?? {}, reading.value);
+    }
+    return (await this.#registry.metrics()) + histogramText(histograms);
   }
 
   #metricOf({ name, help, labels = {} }: MetricReading): Counter | Gauge {
@@ -90,4 +103,23 @@ export class Metrics {
     }
     return metric;
   }
+}
+
+/** prom-client's histograms can only be observed into, so those that others keep are written here, in its format. */
+function histogramText(readings: readonly HistogramReading[]): string {
+  const lines: string[] = [];
+  let described = '';
+  for (const { name, help, labels = {}, bounds, counts, sum } of readings) {
+    if (name !== described) lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} histogram`);
+    described = name;
+    const own = Object.entries(labels).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+    let total = 0;
+    for (const [i, count] of counts.entries()) {
+      total += count;
+      lines.push(`${name}_bucket{${[...own, `le="${bounds[i] ?? '+Inf'}"`].join(',')}} ${total}`);
+    }
+    const set = own.length > 0 ? `{${own.join(',')}}` : '';
+    lines.push(`${name}_sum${set} ${sum}`, `${name}_count${set} ${total}`);
+  }
+  return lines.length > 0 ? `\n${lines.join('\n')}\n` : '';
 }

@@ -35,6 +35,8 @@ const PLAIN = {
   loops: { name: 'loops', help: 'Rounds of the packet loop that had something to do', labels: {} },
   loopSeconds: { name: 'loop_seconds', help: 'Time from waking up to having passed on what was waiting, summed', labels: {} },
   slowLoops: { name: 'slow_loops', help: 'Rounds of the packet loop that took longer than 5 ms', labels: {} },
+  gatherings: { name: 'gatherings', help: 'Sleeps of a worker under load, in which packets gather', labels: {} },
+  gatheringSeconds: { name: 'gathering_seconds', help: 'Time that workers slept under load for packets to gather', labels: {} },
   sendErrors: { name: 'send_errors', help: 'Datagrams that the kernel refused to send', labels: {} },
   receiveCalls: { name: 'system_calls', help: 'System calls on the packet path', labels: { call: 'receive' } },
   sendCalls: { name: 'system_calls', help: 'System calls on the packet path', labels: { call: 'send' } },
@@ -57,21 +59,38 @@ export const RELAY_COUNTERS: readonly RelayCounter[] = [
 ];
 
 const INDEX = Object.fromEntries(RELAY_COUNTERS.map(({ key }, i) => [key, i])) as Record<RelayCounterKey, number>;
+
+/** Where a counter is in every block. */
+export type CounterIndex = number & { readonly counter: unique symbol };
+
+/** Looked up once: by its key, a counter costs more than what it counts. */
+export function counterIndex(key: RelayCounterKey): CounterIndex {
+  return INDEX[key] as CounterIndex;
+}
+
+/** Gauges are kept behind the counters. */
 const FLOWS_INDEX = RELAY_COUNTERS.length;
+const GATHERING_INDEX = FLOWS_INDEX + 1;
+const VALUES = GATHERING_INDEX + 1;
 
 /** Bytes of memory that one worker's counters take. */
-export const COUNTER_BYTES = 8 * (RELAY_COUNTERS.length + 1);
+export const COUNTER_BYTES = 8 * VALUES;
 
 /** One worker's counters in memory that the main thread reads at any time: one writer, values of eight bytes each. */
 export class CounterBlock {
   readonly #values: Float64Array;
 
   constructor(memory: SharedArrayBuffer, offset: number) {
-    this.#values = new Float64Array(memory, offset, RELAY_COUNTERS.length + 1);
+    this.#values = new Float64Array(memory, offset, VALUES);
   }
 
   add(key: RelayCounterKey, amount: number): void {
     this.#values[INDEX[key]] += amount;
+  }
+
+  /** As `add`, for what is counted with every packet. */
+  addAt(index: CounterIndex, amount: number): void {
+    this.#values[index] += amount;
   }
 
   set(key: RelayCounterKey, value: number): void {
@@ -86,13 +105,22 @@ export class CounterBlock {
     this.#values[DROP_INDEX[reason]]++;
   }
 
-  /** Flows remembered now: a gauge, kept beside the counters. */
+  /** Flows remembered now. */
   get flows(): number {
     return this.#values[FLOWS_INDEX];
   }
 
   set flows(count: number) {
     this.#values[FLOWS_INDEX] = count;
+  }
+
+  /** Whether the worker lets packets gather now. */
+  get gathering(): boolean {
+    return this.#values[GATHERING_INDEX] > 0;
+  }
+
+  set gathering(active: boolean) {
+    this.#values[GATHERING_INDEX] = active ? 1 : 0;
   }
 
   snapshot(): RelayCounters {

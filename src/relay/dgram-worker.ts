@@ -9,11 +9,12 @@ import { PacketPath } from './packet-path.ts';
 import { CLOSE, type DgramWorkerMessage, type DgramWorkerSetup } from './dgram-messages.ts';
 import { post } from './post.ts';
 import { RecoveryMail } from './recovery-mail.ts';
-import { type PathReports, type WorkerMail, makeCore, takeMail } from './worker-setup.ts';
+import { type PathReports, type WorkerMail, histogramBlock, makeCore, takeMail } from './worker-setup.ts';
 
 /** A relay worker of the `dgram` engine: a thread with an event loop and two node:dgram sockets. */
 const SLOTS = 64;
 const TICK_MS = 1000;
+const SLOW_LOOP_MS = 5;
 /** How late a probe of a path may be. */
 const PROBE_TICK_MS = 20;
 
@@ -21,6 +22,23 @@ async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void>
   const mail = new RecoveryMail((message) => post(parentPort, message));
   const parts = makeCore(setup, mail, performance.now());
   const { core, paths, counters, cookies } = parts;
+  const { loop } = histogramBlock(setup.shared);
+  /** When the round that has begun did so; null between rounds. */
+  let roundStart: number | null = null;
+  const begin = (): number => {
+    const now = performance.now();
+    roundStart ??= now;
+    return now;
+  };
+  const end = (): void => {
+    if (roundStart === null) return;
+    const milliseconds = performance.now() - roundStart;
+    roundStart = null;
+    counters.add('loops', 1);
+    counters.add('loopSeconds', milliseconds / 1000);
+    if (milliseconds > SLOW_LOOP_MS) counters.add('slowLoops', 1);
+    loop.observe(milliseconds / 1000);
+  };
   const clients = new AddressBook();
   const peers = new AddressBook(4096);
   const path = new PacketPath({
@@ -54,6 +72,7 @@ async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void>
         path.flush();
         for (const socket of sockets) socket.flush();
         mail.flush();
+        end();
       },
     };
     const socket = await openUdpSocket({ address, handler, engine: 'dgram', receiveBuffer, sendBuffer });
@@ -61,10 +80,10 @@ async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void>
     return socket;
   };
   const publicSocket = await open(setup.udp, (data, from) => {
-    path.fromClient(data, 0, data.length, from.family, from.ip, 0, from.port, performance.now());
+    path.fromClient(data, 0, data.length, from.family, from.ip, 0, from.port, begin());
   });
   const trunkSocket = await open(setup.trunk, (data, from) => {
-    path.fromTrunk(data, 0, data.length, from.ip, 0, from.port, performance.now());
+    path.fromTrunk(data, 0, data.length, from.ip, 0, from.port, begin());
   });
 
   let oversize = 0;

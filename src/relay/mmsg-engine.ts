@@ -84,7 +84,7 @@ interface EngineSockets {
 
 function openSockets(libc: Libc, { udp, trunk, receiveBuffer, sendBuffer, workers }: EngineOptions): EngineSockets {
   const buffers = { receiveBuffer, sendBuffer };
-  const publicSockets = openSharedSockets(libc, { address: udp, ...buffers }, workers.length);
+  const publicSockets = openSharedSockets(libc, { address: udp, dontFragment: true, ...buffers }, workers.length);
   const trunkSockets: RawSocket[] = [];
   try {
     for (const [i] of workers.entries()) {

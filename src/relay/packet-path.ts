@@ -5,7 +5,15 @@ import { PATH_PROBE_BYTES, pathProbeNumber, writePathProbe } from '../wire/path-
 import { type TrunkCookies, TrunkEntry } from '../wire/trunk.ts';
 import type { ClusterPaths } from './cluster-paths.ts';
 import type { RelayCore } from './core.ts';
-import type { CounterBlock } from './counters.ts';
+import { type CounterBlock, counterIndex } from './counters.ts';
+
+const CLIENT_RECEIVED = counterIndex('clientReceived');
+const CLIENT_RECEIVED_BYTES = counterIndex('clientReceivedBytes');
+const CLIENT_SENT = counterIndex('clientSent');
+const CLIENT_SENT_BYTES = counterIndex('clientSentBytes');
+const FORWARDED = counterIndex('forwarded');
+const FORWARDED_TO_CLUSTER = counterIndex('forwardedToCluster');
+const RETURNED = counterIndex('returned');
 
 /** How an engine sends. Bytes are valid during the call only. */
 export interface PacketSinks {
@@ -78,8 +86,8 @@ export class PacketPath {
     now: number,
   ): void {
     const core = this.#core;
-    this.#counters.add('clientReceived', 1);
-    this.#counters.add('clientReceivedBytes', length);
+    this.#counters.addAt(CLIENT_RECEIVED, 1);
+    this.#counters.addAt(CLIENT_RECEIVED_BYTES, length);
     const verdict = core.fromClient(data, offset, length, family, ip, ipOffset, port, now);
     if (verdict !== 'forward') {
       this.#counters.drop(verdict);
@@ -96,9 +104,9 @@ export class PacketPath {
     if (core.toCluster) {
       entry.target = core.hint;
       entry.targetOffset = core.hintOffset;
-      if (this.#bundle(this.#forward, core.target, core.targetOffset)) this.#counters.add('forwardedToCluster', 1);
+      if (this.#bundle(this.#forward, core.target, core.targetOffset)) this.#counters.addAt(FORWARDED_TO_CLUSTER, 1);
       entry.target = null;
-    } else if (this.#bundle(this.#forward, core.target, core.targetOffset)) this.#counters.add('forwarded', 1);
+    } else if (this.#bundle(this.#forward, core.target, core.targetOffset)) this.#counters.addAt(FORWARDED, 1);
   }
 
   /** One datagram that came to the trunk port from the IPv4 address at `ipOffset`. */
@@ -124,9 +132,9 @@ export class PacketPath {
     for (let verdict = core.nextEntry(now); verdict !== null; verdict = core.nextEntry(now)) {
       if (verdict === 'client') {
         this.#sinks.toClient(data, trunk.payloadOffset, trunk.payloadLength, trunk.family, data, trunk.ipOffset, trunk.port);
-        this.#counters.add('returned', 1);
-        this.#counters.add('clientSent', 1);
-        this.#counters.add('clientSentBytes', trunk.payloadLength);
+        this.#counters.addAt(RETURNED, 1);
+        this.#counters.addAt(CLIENT_SENT, 1);
+        this.#counters.addAt(CLIENT_SENT_BYTES, trunk.payloadLength);
       } else if (verdict === 'via') this.#return(data);
       else if (verdict === 'forward') this.#forwardRelayed(data);
       else if (verdict === 'probe') this.#echo(data);

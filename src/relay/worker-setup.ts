@@ -4,6 +4,7 @@ import { ClusterPaths, type ClusterRoute, type PathReport } from './cluster-path
 import { RelayCore } from './core.ts';
 import { COUNTER_BYTES, CounterBlock } from './counters.ts';
 import { FLOW_RECORD_BYTES, FLOW_TARGET_OFFSET, flowRecordPort } from './flow-record.ts';
+import { HISTOGRAM_BYTES, HistogramBlock } from './histograms.ts';
 import { type FlowList, takeFlows } from './handover-flows.ts';
 import { NetworkList } from './networks.ts';
 import type { FlowRecovery } from './recovery.ts';
@@ -21,11 +22,13 @@ export interface RelayWorkerSetup {
   readonly maxFlows: number;
   readonly idleTimeoutMs: number;
   readonly trunkMtu: number;
+  /** Longest that a packet may wait for others under load, microseconds; 0 for never. */
+  readonly gatherUs: number;
   readonly publicFamily: 4 | 6;
   readonly sourceRate: SourceRate;
   /** Whether there is a recovery cache to ask. */
   readonly recovery: boolean;
-  /** A control word, see {@link STOP}, then the worker's counters. */
+  /** A control word, see {@link STOP}, then the worker's counters, then its histograms. */
   readonly shared: SharedArrayBuffer;
 }
 
@@ -49,7 +52,7 @@ const CONTROL_BYTES = 8;
 
 /** @param held the worker starts with {@link HOLD}, where the engine knows that. */
 export function makeShared(held = false): SharedArrayBuffer {
-  const shared = new SharedArrayBuffer(CONTROL_BYTES + COUNTER_BYTES);
+  const shared = new SharedArrayBuffer(CONTROL_BYTES + COUNTER_BYTES + HISTOGRAM_BYTES);
   if (held) Atomics.store(controlWord(shared), 0, HOLD);
   return shared;
 }
@@ -60,6 +63,10 @@ export function controlWord(shared: SharedArrayBuffer): Int32Array {
 
 export function counterBlock(shared: SharedArrayBuffer): CounterBlock {
   return new CounterBlock(shared, CONTROL_BYTES);
+}
+
+export function histogramBlock(shared: SharedArrayBuffer): HistogramBlock {
+  return new HistogramBlock(shared, CONTROL_BYTES + COUNTER_BYTES);
 }
 
 /** The parts that a worker of any engine has. */

@@ -96,6 +96,7 @@ function makePath(): { path: PacketPath; sent: Sent[]; counters: CounterBlock } 
     maxFlows: 100,
     idleTimeoutMs: 60_000,
     trunkMtu: MTU,
+    gatherUs: 0,
     publicFamily: 4,
     shared: makeShared(),
     sourceRate: { perSecond: 1000, burst: 1000 },

@@ -95,6 +95,7 @@ export class VirtualRelay implements Node {
       maxFlows: 100,
       idleTimeoutMs: 60_000,
       trunkMtu: 1472,
+      gatherUs: 0,
       publicFamily: 6,
       sourceRate: { perSecond: 1000, burst: 1000 },
       recovery: false,
