@@ -21,6 +21,8 @@ export interface AnswererOptions {
   readonly candidates: readonly TransportAddress[];
   readonly ciphers: SrtpCiphers;
   readonly random: RandomSource;
+  /** Whether to take redundant audio (RED, RFC 2198) where it is offered; ours then adapts to the peer's loss. True unless set. */
+  readonly red?: boolean;
   /** Unix time in ms is `now` + this. */
   readonly ntpEpochOffset: number;
   readonly now: number;
@@ -37,7 +39,7 @@ export class Answerer {
   /** @throws {SdpError} for an offer that cannot be served; it names the line. */
   constructor(options: AnswererOptions) {
     const { certificate, random, now } = options;
-    const offer = parseOffer(options.offer);
+    const offer = parseOffer(options.offer, { red: options.red ?? true });
     const { negotiated } = offer;
     const local = { ufrag: options.ufrag, password: generateIcePassword(random) };
     const sessionId = randomDigits(random);
@@ -56,7 +58,7 @@ export class Answerer {
     });
     const { ciphers, ntpEpochOffset } = options;
     const ice = new IceLiteAgent({ local, remote: negotiated.ice, now });
-    this.session = negotiatedSession(negotiated, ice, { ssrc, cname: sessionId, random, ntpEpochOffset, certificate, ciphers }, now);
+    this.session = negotiatedSession(negotiated, ice, { ssrc, cname: sessionId, random, ntpEpochOffset, certificate, ciphers, redundancy: 'adaptive' }, now);
   }
 
   /**

@@ -2,6 +2,7 @@ import type { DtlsCertificate } from '../dtls/certificate.ts';
 import { IceClientAgent } from '../ice/client-agent.ts';
 import { generateIceCredentials, type IceCredentials } from '../ice/credentials.ts';
 import type { RandomSource } from '../machine.ts';
+import type { RedDistance } from '../rtp/red-sender.ts';
 import { createOffer, parseAnswer } from '../sdp/client.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import { negotiatedSession, randomDigits, randomSsrc } from './negotiated-options.ts';
@@ -13,6 +14,8 @@ export interface OffererOptions {
   readonly data: boolean;
   readonly ciphers: SrtpCiphers;
   readonly random: RandomSource;
+  /** Offers redundant audio (RED, RFC 2198), and how much of it to send. Not offered unless set. */
+  readonly redundancy?: RedDistance;
   /** Unix time in ms is `now` + this. */
   readonly ntpEpochOffset: number;
 }
@@ -38,7 +41,7 @@ export class Offerer {
       candidates: [],
       sessionId: this.#sessionId,
       audio: options.audio
-        ? { ssrc: this.#ssrc, cname: this.#sessionId, streamId: 'caller', trackId: 'microphone', direction: 'sendrecv' }
+        ? { ssrc: this.#ssrc, cname: this.#sessionId, streamId: 'caller', trackId: 'microphone', direction: 'sendrecv', red: options.redundancy !== undefined }
         : null,
       data: options.data,
     });
@@ -46,7 +49,8 @@ export class Offerer {
 
   /** The session that the answer leads to; it sends its first check at once. @throws {SdpError} */
   accept(answer: string, now: number): Session {
-    const { negotiated, candidates } = parseAnswer(answer);
+    const { redundancy } = this.#options;
+    const { negotiated, candidates } = parseAnswer(answer, { red: redundancy !== undefined });
     const ice = new IceClientAgent({
       local: this.#ice,
       remote: negotiated.ice,
@@ -54,6 +58,7 @@ export class Offerer {
       random: this.#options.random,
       now,
     });
-    return negotiatedSession(negotiated, ice, { ...this.#options, ssrc: this.#ssrc, cname: this.#sessionId }, now);
+    const local = { ...this.#options, ssrc: this.#ssrc, cname: this.#sessionId, redundancy: redundancy ?? 'adaptive' };
+    return negotiatedSession(negotiated, ice, local, now);
   }
 }

@@ -1,5 +1,6 @@
 import { DtlsCertificate, loadSrtpCiphers, Answerer, Offerer, type Session, type SessionOutput } from '../../../src/webrtc/index.ts';
 import { parseAddress, sameAddress, type TransportAddress } from '../../../src/wire/address.ts';
+import type { RedDistance } from '../../../src/webrtc/rtp/red-sender.ts';
 import { seededFraction, seededRandom } from '../ice/network.ts';
 
 export interface Impairments {
@@ -9,6 +10,12 @@ export interface Impairments {
   /** Milliseconds one way; each datagram takes between the two, so they overtake one another. */
   readonly minDelay?: number;
   readonly maxDelay?: number;
+}
+
+export interface HeardAudio {
+  readonly payload: Uint8Array;
+  readonly sequence: number;
+  readonly timestamp: number;
 }
 
 export type Event = Exclude<SessionOutput, { type: 'timeout' | 'transmit' }>;
@@ -21,6 +28,8 @@ export class End {
   readonly heard: number[] = [];
   address: TransportAddress;
   wakeAt = 0;
+  /** Takes what is heard, in place of `heard`. */
+  onAudio: ((audio: HeardAudio, now: number) => void) | null = null;
 
   constructor(session: Session, address: string) {
     this.session = session;
@@ -65,12 +74,13 @@ export class TwoSessions {
   readonly #fraction: () => number;
   #inFlight: Datagram[] = [];
 
-  constructor(options: { seed?: number; audio?: boolean; data?: boolean; editOffer?: (sdp: string) => string } & Impairments = {}) {
-    const { seed = 1, audio = true, data = true, editOffer = (sdp) => sdp } = options;
+  constructor(options: { seed?: number; audio?: boolean; data?: boolean; redundancy?: RedDistance; editOffer?: (sdp: string) => string } & Impairments = {}) {
+    const { seed = 1, audio = true, data = true, redundancy, editOffer = (sdp) => sdp } = options;
     this.impairments = options;
     this.#fraction = seededFraction(seed);
     const random = seededRandom(seed);
-    const offerer = new Offerer({ certificate: certificates[0], audio, data, ciphers, random, ntpEpochOffset: 1.7e12 });
+    const red = redundancy === undefined ? {} : { redundancy };
+    const offerer = new Offerer({ certificate: certificates[0], audio, data, ciphers, random, ntpEpochOffset: 1.7e12, ...red });
     this.answerer = new Answerer({
       offer: editOffer(offerer.offer),
       ufrag: 'serverUfrag',
@@ -145,6 +155,7 @@ export class TwoSessions {
         return;
       }
       if (output.type === 'transmit') this.#send(output.data, end.address, output.to, other);
+      else if (output.type === 'audio' && end.onAudio) end.onAudio(output, this.now);
       else if (output.type === 'audio') end.heard.push(new DataView(output.payload.slice().buffer).getUint32(1));
       else end.events.push(structuredClone(output));
     }
