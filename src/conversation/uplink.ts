@@ -15,6 +15,8 @@ export interface UplinkCounters {
   invalid: number;
   late: number;
   duplicate: number;
+  /** How long the jitter buffer waits for a missing packet, ms. */
+  waitMs: number;
 }
 
 /**
@@ -36,6 +38,8 @@ export class Uplink {
   #lastDuration = (FRAME_MS * OPUS_CLOCK_RATE) / 1000;
   /** Up to when the sink has been fed, in the clock of `now`. */
   #fedUntil = -Infinity;
+  #lastArrival = -Infinity;
+  #starvedMs = MIN_STARVED_MS;
 
   constructor(rate: PcmRate, turns: TurnDetectorSettings | null, sink: UplinkSink) {
     this.#rate = rate;
@@ -63,6 +67,7 @@ export class Uplink {
       concealed: this.#concealed,
       invalid: this.#decoder.invalid,
       ...this.#drops,
+      waitMs: this.#jitter.waitMs,
     };
   }
 
@@ -108,7 +113,7 @@ export class Uplink {
   tick(now: number): void {
     this.#drain(now);
     // A caller who falls silent may send nothing at all (DTX, a muted track): the turn must end all the same.
-    while (this.speaking && now - this.#fedUntil >= STARVED_MS) {
+    while (this.speaking && now - this.#fedUntil >= this.#starvedMs) {
       this.#feedSilence();
       this.#fedUntil += FRAME_MS;
     }
@@ -133,6 +138,7 @@ export class Uplink {
         this.#feed(this.#decoder.decode(output.packet));
       }
       this.#fedUntil = now;
+      this.#lastArrival = now;
     }
   }
 
@@ -140,6 +146,11 @@ export class Uplink {
   #fillPause(timestamp: number, now: number): void {
     if (this.#expected === null) return;
     const pauseMs = ((timestamp - this.#expected) * 1000) / OPUS_CLOCK_RATE;
+    // What follows on without a pause after such a time was late, and silence would have fallen into a word.
+    if (pauseMs === 0) {
+      const lateMs = now - this.#lastArrival + FRAME_MS;
+      this.#starvedMs = Math.min(MAX_STARVED_MS, Math.max(MIN_STARVED_MS, this.#starvedMs - STARVED_DECAY_MS, lateMs));
+    }
     const ms = Math.min(pauseMs, now - this.#fedUntil, MAX_PAUSE_MS);
     for (let filled = FRAME_MS; filled <= ms; filled += FRAME_MS) this.#feedSilence();
   }
@@ -183,7 +194,10 @@ function detect(detection: Detection, samples: Int16Array): readonly TurnEvent[]
 
 const NO_EVENTS: readonly TurnEvent[] = [];
 
-/** Without a packet for this long, silence is assumed. */
-const STARVED_MS = 100;
+/** Without a packet for this long, silence is assumed: longer after packets that came later, for some time. */
+const MIN_STARVED_MS = 100;
+const MAX_STARVED_MS = 300;
+/** Taken back per packet: 5 ms a second. */
+const STARVED_DECAY_MS = 0.1;
 /** Longer pauses are shortened: nobody needs to hear them. */
 const MAX_PAUSE_MS = 1000;

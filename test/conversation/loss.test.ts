@@ -84,7 +84,7 @@ test('longer bursts: what redundancy leaves is asked for again', () => {
   const { lost, uplink, recovered, requested } = talk(bursts(0.05, 3, 5), 2, true);
   assert.ok(lost > FRAMES * 0.035, `${lost} lost`);
   assert.ok(uplink.decoded >= FRAMES * 0.99, JSON.stringify(uplink));
-  assert.ok(requested > 0 && requested < lost, `${requested} asked for, ${recovered} recovered, ${lost} lost`);
+  assert.ok(requested > 0 && recovered > lost / 2, `${requested} asked for, ${recovered} recovered, ${lost} lost`);
 });
 
 test('without redundancy as much is lost as the network loses', () => {

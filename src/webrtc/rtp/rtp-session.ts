@@ -135,7 +135,9 @@ export class RtpSession {
   #mediaSsrc = 0;
   #sentAtLastReport = 0;
   /** Highest sequence number in the peer's last report. */
-  #reportedSequence = -1;
+  #reportedSequence = 0;
+  /** Packets that it has asked for again since: repeated ones count as received, and hide what the path loses. */
+  #requestedSinceReport = 0;
   #packetsReceived = 0;
   #octetsReceived = 0;
   #packetsRetransmitted = 0;
@@ -285,14 +287,17 @@ export class RtpSession {
       if (report.ssrc !== this.#options.ssrc) continue;
       this.#send.handleReport(report, now + this.#options.ntpEpochOffset);
       // A report on an interval in which nothing was sent says nothing of the path.
-      if (report.highestSequence === this.#reportedSequence) continue;
+      const expected = (report.highestSequence - this.#reportedSequence) >>> 0;
+      if (expected === 0) continue;
+      this.#red?.handleLoss(Math.max(report.fractionLost / 256, this.#requestedSinceReport / expected));
       this.#reportedSequence = report.highestSequence;
-      this.#red?.handleLoss(report.fractionLost / 256);
+      this.#requestedSinceReport = 0;
     }
   }
 
   #request(sequences: readonly number[]): void {
     if (!this.#history) return;
+    this.#requestedSinceReport += sequences.length;
     for (const sequence of sequences) if (this.#requested.length < MAX_REQUESTED) this.#requested.push(sequence);
   }
 
