@@ -2,6 +2,8 @@
  * The events of the data channel as a list: time, type, and the JSON on demand.
  */
 
+import { element } from './element.js';
+
 /** Older events leave the page: a long call must not fill the memory. */
 const KEPT_EVENTS = 500;
 
@@ -36,7 +38,7 @@ export class EventLog {
     row.dataset.type = String(event.type);
     const details = document.createElement('details');
     const summary = document.createElement('summary');
-    summary.append(span('event-time', `${(at / 1000).toFixed(2)} s`), span('event-type', String(event.type)));
+    summary.append(element('span', 'event-time', `${(at / 1000).toFixed(2)} s`), element('span', 'event-type', String(event.type)));
     const json = document.createElement('pre');
     details.append(summary, json);
     details.addEventListener('toggle', () => (json.textContent = JSON.stringify(event, null, 2)), { once: true });
@@ -67,15 +69,4 @@ export class EventLog {
   #showCount() {
     this.#count.textContent = this.#received === 0 ? 'none yet' : String(this.#received);
   }
-}
-
-/**
- * @param {string} className
- * @param {string} text
- */
-function span(className, text) {
-  const node = document.createElement('span');
-  node.className = className;
-  node.textContent = text;
-  return node;
 }

@@ -1,9 +1,13 @@
 /** The talk page: binds one call at a time to what is on the screen. */
 import { Turns } from './activity.js';
+import { listAgents } from './agents.js';
 import { Call } from './call.js';
+import { Conversation } from './conversation.js';
 import { missingCapability } from './failure.js';
 import { EventLog } from './event-log.js';
 import { Meter } from './meters.js';
+import { Timeline } from './timeline.js';
+import { TurnList } from './turn-list.js';
 import { setUpTime, Waterfall } from './waterfall.js';
 
 /**
@@ -13,6 +17,9 @@ import { setUpTime, Waterfall } from './waterfall.js';
  * @typedef {import('./failure.js').CallFailure} CallFailure
  * @typedef {import('./network.js').NetworkFigures} NetworkFigures
  */
+
+/** Milliseconds between two pictures of the time line. */
+const LANE_STEP = 100;
 
 /**
  * What the status says, by the page's mode: the call's state, or while it is live, whose turn it is.
@@ -47,6 +54,12 @@ const figures = {
 const yourMeter = new Meter(byId('your-meter', HTMLCanvasElement), 'left');
 const agentMeter = new Meter(byId('agent-meter', HTMLCanvasElement), 'right');
 const waterfall = new Waterfall(byId('waterfall', HTMLElement));
+const agentChoice = byId('agent-choice', HTMLElement);
+const agentField = byId('agent', HTMLSelectElement);
+const conversationPanel = byId('conversation', HTMLElement);
+const responseDelay = byId('response-delay', HTMLElement);
+const timeline = new Timeline({ you: byId('your-lane', HTMLElement), agent: byId('agent-lane', HTMLElement) });
+const turnList = new TurnList(byId('turns', HTMLElement));
 const log = new EventLog({
   list: byId('events', HTMLElement),
   filter: byId('event-filter', HTMLInputElement),
@@ -66,19 +79,25 @@ if (missing) {
     event.preventDefault();
     if (!call) talk();
   });
+  keyField.addEventListener('change', () => void offerAgents());
+  void offerAgents();
   addEventListener('pagehide', () => call?.hangUp());
 }
 
 function talk() {
   const audio = new AudioContext();
   const turns = new Turns();
-  const current = new Call({ endpoint: new URL('/v1/realtime/calls', location.href), apiKey: keyField.value.trim() });
+  const endpoint = new URL('/v1/realtime/calls', location.href);
+  if (agentField.value) endpoint.searchParams.set('model', agentField.value);
+  const current = new Call({ endpoint, apiKey: keyField.value.trim() });
   call = current;
+  agentField.disabled = true;
   keyForm.hidden = true;
   log.clear();
   showSteps([]);
   showNetwork({ roundTrip: null, loss: null, jitter: null });
   const stopClock = runClock();
+  const conversation = followConversation();
 
   current.on('steps', showSteps);
   current.on('network', showNetwork);
@@ -90,6 +109,7 @@ function talk() {
   current.on('message', (message) => {
     log.add(message);
     turns.handle(message.event);
+    conversation.handle(message);
     if (current.state === 'live') showMode(turns.current);
   });
   current.on('state', ({ state, failure }) => {
@@ -99,6 +119,8 @@ function talk() {
     }
     call = null;
     stopClock();
+    conversation.end();
+    agentField.disabled = false;
     yourMeter.detach();
     agentMeter.detach();
     player.srcObject = null;
@@ -159,6 +181,42 @@ function showNetwork({ roundTrip, loss, jitter }) {
  */
 function milliseconds(value) {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
+}
+
+/** Offers the server's agents, where there is a choice. */
+async function offerAgents() {
+  const agents = await listAgents(keyField.value.trim());
+  agentField.replaceChildren(...agents.map((name) => new Option(name)));
+  agentChoice.hidden = agents.length < 2;
+}
+
+/** Shows who speaks when in the call that begins now, and what is said. */
+function followConversation() {
+  const began = performance.now();
+  const conversation = new Conversation();
+  const show = () => {
+    timeline.show(conversation.turns, performance.now() - began);
+    turnList.show(conversation.turns);
+    const delay = conversation.responseDelay;
+    responseDelay.textContent = delay === null ? '' : `answers after ${Math.round(delay)} ms`;
+    // It stays away from agents that have no turns.
+    conversationPanel.hidden = conversation.turns.length === 0;
+  };
+  show();
+  const timer = setInterval(() => timeline.show(conversation.turns, performance.now() - began), LANE_STEP);
+  return {
+    /**
+     * @param {Parameters<Conversation['handle']>[0]} message
+     */
+    handle(message) {
+      if (conversation.handle(message)) show();
+    },
+    end() {
+      clearInterval(timer);
+      conversation.end(performance.now() - began);
+      show();
+    },
+  };
 }
 
 /** Shows how long the call has lasted; returns what stops it. */

@@ -16,6 +16,8 @@
  * @property {boolean} cut whether the bar is longer than shown
  */
 
+import { element } from './element.js';
+
 /** @type {Record<StepName, string>} */
 const LABELS = {
   microphone: 'Microphone',
@@ -113,16 +115,4 @@ function formatDuration(ms) {
   if (ms >= 10_000) return `${Math.round(ms / 1000)} s`;
   if (ms >= 1000) return `${(ms / 1000).toFixed(1)} s`;
   return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
-}
-
-/**
- * @param {string} tag
- * @param {string} className
- * @param {string} [text]
- */
-function element(tag, className, text = '') {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.textContent = text;
-  return node;
 }

@@ -90,6 +90,8 @@ export interface AgentCall {
   forward(frame: OpusFrame): void;
   /** Sends the client an event. `type` is required, `event_id` is added. @throws {TypeError} when it is no JSON object. */
   send(event: AgentEvent): void;
+  /** Writes a line to the operator's log, with the call's id. `fields` must be fit for JSON and hold no secrets. */
+  log(message: string, fields?: object): void;
   /** Ends the call. */
   hangup(reason?: string): void;
 }

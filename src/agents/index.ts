@@ -13,6 +13,6 @@ export type {
 } from './agent.ts';
 export { echo } from './echo.ts';
 export { parrot } from './parrot.ts';
-export { AgentLoadError, loadAgent, type AgentSettings } from './load.ts';
+export { AgentLoadError, loadAgent, loadAgents, type AgentSettings } from './load.ts';
 export { AudioHistory } from '../media/audio-history.ts';
 export { Resampler } from '../media/resample.ts';

@@ -36,7 +36,7 @@ const BUILT_IN: ReadonlyMap<string, (settings: AgentSettings) => Agent> = new Ma
 ]);
 
 /**
- * Resolves `--agent`: the name of a built-in agent, or the path of a JavaScript module whose default export is an
+ * Resolves one part of `--agent`: the name of a built-in agent, or the path of a JavaScript module whose default export is an
  * {@link Agent}. Paths are taken from `directory`.
  * @throws {AgentLoadError} for an unknown name, a missing setting, a missing or failing file, or an export that is no agent.
  */
@@ -72,6 +72,28 @@ function configured(name: string, make: () => Agent): Agent {
   } catch (error) {
     throw new AgentLoadError(`the agent "${name}" cannot start: ${firstLine(error)}`, { cause: error });
   }
+}
+
+/**
+ * The agents of `--agent`, as {@link loadAgent} resolves each; the first is the default.
+ * @throws {AgentLoadError} also when two have the same name: callers choose by it.
+ */
+export async function loadAgents(
+  specifiers: readonly string[],
+  options: { directory?: string; settings?: AgentSettings } = {},
+): Promise<readonly [Agent, ...Agent[]]> {
+  const agents: Agent[] = [];
+  // One after the other: what a module does while it loads must not depend on its neighbours.
+  for (const specifier of specifiers) {
+    const agent = await loadAgent(specifier, options);
+    if (agents.some(({ name }) => name === agent.name)) {
+      throw new AgentLoadError(`two agents have the name "${agent.name}": callers choose by it, so give one another name`);
+    }
+    agents.push(agent);
+  }
+  const [first, ...others] = agents;
+  if (first === undefined) throw new AgentLoadError('there is no agent: name at least one');
+  return [first, ...others];
 }
 
 const RATES: readonly unknown[] = [8000, 16_000, 24_000, 48_000];

@@ -79,7 +79,7 @@ async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
     trunk: TRUNK,
     ingress: reachableAddresses(relay.udp),
     cluster: 0,
-    agent,
+    agents: agent,
     agentSettings: agentSettings(flags),
     maxDurationMs: flags.maxDuration,
     workers,
@@ -100,7 +100,7 @@ async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
     },
   };
   const stopped = runUntilSignal(service, flags.drainTimeout, logger);
-  process.stdout.write(greeting(http.address, relay.udp, agent, apiKey !== null));
+  process.stdout.write(greeting(http.address, relay.udp, transceiver.agents, apiKey !== null));
   await Promise.race([stopped, relay.finished.then(() => stopped)]);
 }
 
@@ -117,7 +117,7 @@ function reachableAddresses(bound: TransportAddress): TransportAddress[] {
   return addresses;
 }
 
-function greeting(http: TransportAddress, udp: TransportAddress, agent: string, needsKey: boolean): string {
+function greeting(http: TransportAddress, udp: TransportAddress, agents: readonly string[], needsKey: boolean): string {
   const url = `http://${urlHost(http)}`;
   const key = needsKey ? 'asks for the API key' : 'needs no key, serves this machine only';
   return [
@@ -127,7 +127,7 @@ function greeting(http: TransportAddress, udp: TransportAddress, agent: string, 
     `  Talk    ${url}/`,
     `  API     ${url}/v1/realtime/calls  (${key})`,
     `  Media   UDP ${formatAddress(udp)}`,
-    `  Agent   ${agent}`,
+    `  Agent   ${agents.join(', ')}`,
     '',
     '  Press Ctrl+C to stop.',
     '',

@@ -56,7 +56,10 @@ export const options = {
     option(CALLERS, '--trust-proxies <net,…>', 'networks whose headers are believed; loopback and private ones unless given').argParser(list),
   attemptTimeout: () =>
     option(CALLS, '--attempt-timeout <time>', 'after this time without an answer the next cluster is asked too').argParser(duration).default(1_000, '1s'),
-  agent: () => option(CALLS, '--agent <agent>', 'who answers: parrot, echo, realtime, cascade or a module like ./agent.js').default('parrot', 'parrot'),
+  agent: () =>
+    option(CALLS, '--agent <agent,…>', 'who answers: parrot, echo, realtime, cascade or a module like ./agent.js; of several, callers choose by `model`')
+      .argParser(list)
+      .default(['parrot', 'echo'], 'parrot,echo'),
   upstream: () =>
     option(CALLS, '--upstream <url>', 'server behind the agent: wss://… for realtime, the base URL https://…/v1 for cascade').argParser(url),
   upstreamKey: () => option(CALLS, '--upstream-key <key>', 'what that server asks for (the variable keeps it out of process lists)'),
@@ -83,7 +86,7 @@ export const options = {
 
 /** What {@link addAgentOptions} adds. */
 export interface AgentFlags {
-  readonly agent: string;
+  readonly agent: string[];
   readonly upstream?: string;
   readonly upstreamKey?: string;
   readonly stt?: string;

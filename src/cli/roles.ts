@@ -61,8 +61,8 @@ export interface TransceiverOptions extends Secrets {
   /** Public addresses of the relays, best first; at least one. */
   readonly ingress: readonly TransportAddress[];
   readonly cluster: number;
-  /** Name of a built-in agent or path of a module. */
-  readonly agent: string;
+  /** Names of built-in agents or paths of modules; the first is the default. */
+  readonly agents: readonly string[];
   readonly agentSettings: AgentSettings;
   /** The longest that a call may last. */
   readonly maxDurationMs: number;

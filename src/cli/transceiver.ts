@@ -72,7 +72,7 @@ async function runTransceiver(flags: TransceiverFlags, roles: Roles): Promise<vo
     ...(workers === undefined ? {} : { workers }),
     ...(maxCalls === undefined ? {} : { maxCalls }),
     cluster,
-    agent,
+    agents: agent,
     agentSettings: agentSettings(flags),
     maxDurationMs: flags.maxDuration,
     trunkMtu,
@@ -89,7 +89,7 @@ async function runTransceiver(flags: TransceiverFlags, roles: Roles): Promise<vo
     },
   };
   const stopped = runUntilSignal(service, flags.drainTimeout, logger);
-  logger.info({ http: formatAddress(http.address), trunk: formatAddress(trunk), agent, cluster }, 'transceiver started');
+  logger.info({ http: formatAddress(http.address), trunk: formatAddress(trunk), agents: transceiver.agents, cluster }, 'transceiver started');
   await stopped;
 }
 

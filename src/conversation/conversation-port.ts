@@ -22,8 +22,15 @@ export interface ConversationOptions {
   readonly session: SessionConfig;
   readonly port: ConversationPort;
   readonly now: number;
-  /** Told of agent failures: they are the operator's business too. */
-  readonly log?: (message: string, error: unknown) => void;
+  /** The operator's: silent unless given. */
+  readonly log?: ConversationLog;
+}
+
+export interface ConversationLog {
+  /** Something that an agent has to say of its call. */
+  info(message: string, fields?: object): void;
+  /** An agent has failed. */
+  error(message: string, error: unknown): void;
 }
 
 export interface ConversationDump {

@@ -13,14 +13,16 @@
  * Time is an argument, but agents act when they like: the port may be called at any moment, also outside of a method.
  * Such acts take the time of the last call.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Agent, AgentCall, AgentEvent, AgentResponse, Interruption, Turn } from '../agents/agent.ts';
 import { opusPacketDuration } from '../media/opus.ts';
 import { Resampler } from '../media/resample.ts';
 import type { TurnEvent } from '../media/turn-detector.ts';
 import { AgentHost } from './agent-host.ts';
-import type { ConversationCounters, ConversationDump, ConversationOptions, ConversationPort, ConversationState } from './conversation-port.ts';
-import type { Command, Dialect, Fault, FaultCode, Notice, ResponseOverrides } from './dialect.ts';
+import type { ConversationCounters, ConversationDump, ConversationLog, ConversationOptions, ConversationPort, ConversationState } from './conversation-port.ts';
+import type { Command, Dialect, Fault, Notice, ResponseOverrides } from './dialect.ts';
 import { Downlink } from './downlink.ts';
+import { EventOutlet, type EventReceiver } from './event-outlet.ts';
 import { addItem, executeItemCommand, refusal, type Refusal } from './item-commands.ts';
 import { ItemList } from './items.ts';
 import { RealtimeDialect } from './realtime-dialect.ts';
@@ -28,23 +30,19 @@ import { Responses } from './responses.ts';
 import { createSession, type Session, type SessionConfig, turnSettings, updateSession } from './session-config.ts';
 import { Uplink } from './uplink.ts';
 
-/** Takes one event as JSON. */
-export type EventReceiver = (json: string) => void;
-
 export class Conversation {
   readonly #callId: string;
   readonly #agent: Agent;
   readonly #port: ConversationPort;
-  readonly #log: (message: string, error: unknown) => void;
+  readonly #log: ConversationLog;
   readonly #dialect: Dialect;
+  readonly #outlet: EventOutlet;
   readonly #host: AgentHost;
   readonly #items = new ItemList();
   readonly #downlink: Downlink;
   readonly #responses: Responses;
   readonly #requested: SessionConfig;
   readonly #hangup = new AbortController();
-  /** Others that follow the conversation, besides the client. */
-  readonly #observers = new Set<EventReceiver>();
   #uplink: Uplink | null = null;
   #session: Session;
   /** A bridge's session is that of its server, once it has told. */
@@ -52,8 +50,6 @@ export class Conversation {
   #state: ConversationState = 'new';
   #now: number;
   #ids = 0;
-  /** Messages that wait for the data channel; null once it is open. */
-  #unsent: string[] | null = [];
   /** A response was asked for before the agent was there, or while the last one was still being heard. */
   #responseWanted: ResponseOverrides | null = null;
   /** Brings audio that comes in events to the agent's rate. */
@@ -66,20 +62,18 @@ export class Conversation {
   #uncommittedMs = 0;
   /** The last turn, until it is answered. */
   #unansweredTurn: Turn | null = null;
-  readonly #counters: Omit<ConversationCounters, 'uplink'> = {
+  readonly #counters: Omit<ConversationCounters, 'uplink' | 'eventsSent' | 'eventsDropped'> = {
     packetsReceived: 0,
     framesSent: 0,
     eventsReceived: 0,
     eventsRejected: 0,
-    eventsSent: 0,
-    eventsDropped: 0,
     turns: 0,
     responses: 0,
     interruptions: 0,
     agentFaults: 0,
   };
 
-  constructor({ callId, agent, session, port, now, log = () => {} }: ConversationOptions) {
+  constructor({ callId, agent, session, port, now, log = SILENT }: ConversationOptions) {
     this.#callId = callId;
     this.#agent = agent;
     this.#port = port;
@@ -88,6 +82,7 @@ export class Conversation {
     this.#requested = session;
     this.#sessionKnown = agent.bridge !== true;
     this.#dialect = new RealtimeDialect((prefix) => this.#nextId(prefix));
+    this.#outlet = new EventOutlet(this.#dialect, (json) => this.#port.sendEvent(json), agent.bridge === true);
     this.#session = createSession(session, { id: this.#nextId('sess'), model: agent.name });
     this.#host = new AgentHost(agent, { ready: () => this.#ready(), fault: (error) => this.#fail(error) });
     this.#downlink = new Downlink(agent.format, now, (opus, mediaTime, duration, marker) => {
@@ -98,7 +93,7 @@ export class Conversation {
       tell: (notice) => this.#tell(notice),
       nextId: (prefix) => this.#nextId(prefix),
       run: (call, settled) => this.#host.run(call, settled),
-      log: (message, error) => this.#log(message, error),
+      log: (message, error) => this.#log.error(message, error),
       finished: (status) => this.#responseFinished(status === 'completed'),
     });
   }
@@ -120,13 +115,10 @@ export class Conversation {
 
   /** The data channel is open: `session.created` goes first, then what has waited. Once. */
   eventsOpen(now: number): void {
-    if (this.#state === 'closed' || this.#unsent === null) return;
+    if (this.#state === 'closed') return;
     this.#now = now;
-    const unsent = this.#unsent;
-    this.#unsent = null;
     // A bridge passes on the greeting of the server behind it.
-    if (this.#agent.bridge !== true) this.#sendEvent(this.#created());
-    for (const json of unsent) this.#sendEvent(json);
+    this.#outlet.open(this.#agent.bridge === true ? null : this.#session);
   }
 
   /**
@@ -134,10 +126,7 @@ export class Conversation {
    * Gives a function that ends it.
    */
   observe(receive: EventReceiver): () => void {
-    if (this.#state === 'closed') return () => {};
-    this.#observers.add(receive);
-    if (this.#sessionKnown) receive(this.#created());
-    return () => this.#observers.delete(receive);
+    return this.#outlet.observe(receive, this.#sessionKnown ? this.#session : null);
   }
 
   /** One RTP payload of the caller. Sequence number and timestamp are extended. */
@@ -188,7 +177,7 @@ export class Conversation {
   expire(now: number): void {
     if (this.#state !== 'open' && this.#state !== 'new') return;
     this.#now = now;
-    this.#tellError('session_expired', 'invalid_request_error', 'The call has reached its maximum duration.');
+    this.#outlet.tellError('session_expired', 'invalid_request_error', 'The call has reached its maximum duration.');
     this.#port.hangup('session_expired');
   }
 
@@ -201,12 +190,12 @@ export class Conversation {
     this.#host.run(() => this.#hangup.abort(reason));
     this.#host.close(reason);
     this.#uplink?.close();
-    this.#observers.clear();
-    this.#unsent = [];
+    this.#outlet.close();
   }
 
   get counters(): ConversationCounters {
-    return { ...this.#counters, uplink: this.#uplink?.counters ?? null };
+    const { sent, dropped } = this.#outlet.counters;
+    return { ...this.#counters, eventsSent: sent, eventsDropped: dropped, uplink: this.#uplink?.counters ?? null };
   }
 
   dump(): ConversationDump {
@@ -245,6 +234,7 @@ export class Conversation {
         if (this.#state === 'open') this.#downlink.forward(frame, this.#now);
       },
       send: (event) => this.#sendAgentEvent(event),
+      log: (message, fields) => this.#log.info(message, fields),
       hangup: (reason = 'agent_hangup') => {
         if (this.#state === 'open') this.#port.hangup(reason);
       },
@@ -278,12 +268,12 @@ export class Conversation {
 
   #fail(error: unknown): void {
     this.#counters.agentFaults++;
-    this.#log(`agent "${this.#agent.name}" failed in call ${this.#callId}`, error);
+    this.#log.error(`agent "${this.#agent.name}" failed in call ${this.#callId}`, error);
     if (this.#state !== 'open') return;
     this.#state = 'failed';
     const message = `The agent failed: ${error instanceof Error ? error.message : String(error)}`;
     this.#responses.fail(message);
-    this.#tellError('agent_error', 'server_error', message);
+    this.#outlet.tellError('agent_error', 'server_error', message);
     this.#port.hangup('agent_error');
   }
 
@@ -447,6 +437,11 @@ export class Conversation {
   }
 
   #updateSession(patch: SessionConfig): Refusal | null {
+    const voice = patch.audio?.output?.voice;
+    const changed = voice !== undefined && !isDeepStrictEqual(voice, this.#session.audio.output.voice);
+    if (changed && this.#downlink.sentMs > 0) {
+      return refusal('cannot_update_voice', 'The voice cannot be changed any more: the caller has heard it.', 'session.audio.output.voice');
+    }
     const session = updateSession(this.#session, patch);
     if (JSON.stringify(session).length > MAX_SESSION) {
       return refusal('session_too_large', `The session is larger than ${MAX_SESSION} characters.`, 'session');
@@ -501,34 +496,13 @@ export class Conversation {
 
   // --- what the client is told ---------------------------------------------------------------------------------
 
-  #created(): string {
-    return this.#dialect.write({ type: 'session_created', session: this.#session })[0];
-  }
-
-  #reject(fault: Fault, reply?: EventReceiver): void {
+  #reject(fault: Fault, sender?: EventReceiver): void {
     this.#counters.eventsRejected++;
-    if (reply === undefined) this.#tell({ type: 'error', fault });
-    else for (const json of this.#dialect.write({ type: 'error', fault })) reply(json);
-  }
-
-  #tellError(code: FaultCode, kind: Fault['kind'], message: string): void {
-    this.#tell({ type: 'error', fault: { type: 'fault', kind, code, message, param: null, eventId: null } });
+    this.#outlet.reject(fault, sender);
   }
 
   #tell(notice: Notice): void {
-    if (this.#state === 'closed') return;
-    if (this.#agent.bridge === true && !TOLD_OF_BRIDGES.has(notice.type)) return;
-    for (const json of this.#dialect.write(notice)) {
-      for (const receive of this.#observers) receive(json);
-      if (this.#unsent === null) this.#sendEvent(json);
-      else if (this.#unsent.length < MAX_UNSENT) this.#unsent.push(json);
-      else this.#counters.eventsDropped++;
-    }
-  }
-
-  #sendEvent(json: string): void {
-    this.#counters.eventsSent++;
-    this.#port.sendEvent(json);
+    this.#outlet.tell(notice);
   }
 
   /** Unique within the call, which is all that the protocol asks for. */
@@ -537,11 +511,9 @@ export class Conversation {
   }
 }
 
+const SILENT: ConversationLog = { info: () => {}, error: () => {} };
 /** A message on the data channel carries 256 KiB; the session is told in one. */
 const MAX_SESSION = 200_000;
 const MIN_COMMIT_MS = 100;
-const MAX_UNSENT = 256;
 /** Hz, of audio that comes in events. */
 const EVENT_AUDIO_RATE = 24_000;
-/** Everything else the server behind the bridge tells itself. */
-const TOLD_OF_BRIDGES: ReadonlySet<Notice['type']> = new Set(['output_started', 'output_stopped', 'output_cleared', 'agent_event', 'error']);

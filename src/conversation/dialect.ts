@@ -65,6 +65,7 @@ export type FaultCode =
   | 'unknown_event'
   | 'invalid_value'
   | 'session_too_large'
+  | 'cannot_update_voice'
   | 'input_audio_not_supported'
   | 'input_audio_buffer_commit_empty'
   | 'conversation_already_has_active_response'

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CallError } from '../signaling/call-service.ts';
-import { BETA_CALLS, CALL, CALLS, CLIENT_SECRETS, HANGUP, openToAnyOrigin, refuseOtherMethods } from '../signaling/realtime-routes.ts';
+import { BETA_CALLS, CALL, CALLS, CLIENT_SECRETS, HANGUP, MODELS, openToAnyOrigin, refuseOtherMethods } from '../signaling/realtime-routes.ts';
 import type { Decision, Gateway, GatewayRequest } from './gateway.ts';
 import { answerHeaders } from './proxy-headers.ts';
 import { limitRates } from './rate-limits.ts';
@@ -22,6 +22,7 @@ const MAX_OFFER_BYTES = 136 * 1024;
  *
  *   POST   /v1/realtime/calls, /v1/realtime      → the nearest cluster that takes the call
  *   POST   /v1/realtime/client_secrets           → the nearest cluster: all of a deployment honour what one issues
+ *   GET    /v1/models                            → the nearest cluster: all of a deployment have the same agents
  *   PATCH, DELETE /v1/realtime/calls/:id, POST …/hangup   → the cluster that the call id names
  *
  * Who may call is for the clusters to say: the Authorization header goes through. `Earshot-Explain: 1` in an offer asks
@@ -56,6 +57,8 @@ export async function gatewayApi(app: FastifyInstance, { gateway, ratePerAddress
   app.post(BETA_CALLS, { bodyLimit: MAX_OFFER_BYTES }, placeCall);
 
   app.post(CLIENT_SECRETS, async (request, reply) => answer(reply, await gateway.askAny(toGatewayRequest(request))));
+
+  app.get(MODELS, async (request, reply) => answer(reply, await gateway.askAny(toGatewayRequest(request))));
 
   const askAbout = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const { id } = request.params as { id: string };

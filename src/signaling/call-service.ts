@@ -3,6 +3,8 @@ import type { TransportAddress } from '../wire/address.ts';
 
 /** What the HTTP API needs of the machinery behind it; the transceiver and (later) the gateway implement it. */
 export interface CallService {
+  /** What a caller can ask for as the session's `model`: names of agents, the default first. */
+  readonly agents: readonly string[];
   /**
    * Answers an SDP offer and brings the call up.
    * @throws {CallError} with status 400 for an offer that cannot be served, 503 when there is no room.

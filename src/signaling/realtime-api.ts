@@ -9,7 +9,7 @@ import { CallError, type CallService } from './call-service.ts';
 import type { ClientSecrets } from './client-secret.ts';
 import { requireApiKey, requireUnexpired, type Authenticator, type Credential } from './credentials.ts';
 import { formatEntityTag, parseIfMatch } from './entity-tag.ts';
-import { BETA_CALLS, CALL, CALLS, CLIENT_SECRETS, HANGUP, openToAnyOrigin, refuseOtherMethods, SDP, SDP_FRAGMENT } from './realtime-routes.ts';
+import { BETA_CALLS, CALL, CALLS, CLIENT_SECRETS, HANGUP, MODELS, openToAnyOrigin, refuseOtherMethods, SDP, SDP_FRAGMENT } from './realtime-routes.ts';
 import { sideband } from './sideband.ts';
 import { validate, validateSession } from './session-body.ts';
 
@@ -49,6 +49,7 @@ const clientSecretRequestSchema = z.looseObject({
 /**
  * The calls API: OpenAI's Realtime API over WebRTC, which is also a WHIP endpoint (RFC 9725).
  *
+ *   GET    /v1/models                                               → 200 { data: [{ id }] }: what `model` may be
  *   POST   /v1/realtime/client_secrets    JSON                      → 200 { value, expires_at, session }
  *   POST   /v1/realtime/calls             offer, or sdp + session   → 201 answer, Location, ETag
  *   PATCH  /v1/realtime/calls/:id         SDP fragment, If-Match    → 204, or 200 fragment, ETag after a restart
@@ -57,6 +58,7 @@ const clientSecretRequestSchema = z.looseObject({
  */
 export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOptions): Promise<void> {
   const { calls, authenticator, clientSecrets, ingressHeaders, ready } = options;
+  const startedAt = Math.floor(Date.now() / 1000);
   let pendingOffers = 0;
 
   await openToAnyOrigin(app);
@@ -67,6 +69,11 @@ export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOpti
   const authenticate: onRequestAsyncHookHandler = async (request) => {
     request.credential = authenticator.authenticate(request.headers.authorization);
   };
+
+  app.get(MODELS, { onRequest: authenticate }, async () => ({
+    object: 'list',
+    data: calls.agents.map((id) => ({ id, object: 'model', created: startedAt, owned_by: 'earshot' })),
+  }));
 
   const createClientSecret = async (request: FastifyRequest): Promise<ClientSecretAnswer> => {
     requireApiKey(request.credential);

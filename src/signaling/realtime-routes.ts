@@ -9,12 +9,15 @@ export const CALLS = '/v1/realtime/calls';
 export const BETA_CALLS = '/v1/realtime';
 export const CALL = `${CALLS}/:id`;
 export const HANGUP = `${CALL}/hangup`;
+/** What can be asked for as `model`. */
+export const MODELS = '/v1/models';
 export const CLIENT_SECRETS = '/v1/realtime/client_secrets';
 
 export const SDP = 'application/sdp';
 export const SDP_FRAGMENT = 'application/trickle-ice-sdpfrag';
 
 const METHODS: Readonly<Record<string, readonly HTTPMethods[]>> = {
+  [MODELS]: ['GET', 'HEAD'],
   [CLIENT_SECRETS]: ['POST'],
   [CALLS]: ['POST'],
   [BETA_CALLS]: ['POST'],
@@ -33,7 +36,7 @@ export async function openToAnyOrigin(app: FastifyInstance, extra: { allowed?: s
   });
   await app.register(fastifyCors, {
     origin: '*',
-    methods: ['POST', 'PATCH', 'DELETE', 'OPTIONS'],
+    methods: ['GET', 'POST', 'PATCH', 'DELETE', 'OPTIONS'],
     allowedHeaders: ['Authorization', 'Content-Type', 'If-Match', 'X-OpenAI-Agents-SDK', ...(extra.allowed ?? [])],
     exposedHeaders: ['Location', 'ETag', 'Retry-After', 'X-Request-Id', ...(extra.exposed ?? [])],
     maxAge: 7200,

@@ -81,7 +81,10 @@ export class Call implements ConversationPort {
       session: options.sessionConfig,
       port: this,
       now: options.now,
-      log: (message, error) => options.log.error({ err: error }, message),
+      log: {
+        info: (message, fields = {}) => options.log.info({ agent: options.agent.name, ...fields }, message),
+        error: (message, error) => options.log.error({ agent: options.agent.name, err: error }, message),
+      },
     });
   }
 

@@ -18,8 +18,8 @@ export interface ShardOptions {
   readonly ingress: readonly TransportAddress[];
   readonly secret: string;
   readonly previousSecret: string | null;
-  /** Name of a built-in agent, or the path of a module. */
-  readonly agent: string;
+  /** Names of built-in agents, or paths of modules; the first is the default. */
+  readonly agents: readonly string[];
   readonly agentSettings: AgentSettings;
   /** The longest that a call may last. */
   readonly maxDurationMs: number;
@@ -60,7 +60,7 @@ export type ObserverAct =
 
 /** What a shard says unasked, or in reply. */
 export type ShardMessage =
-  | { readonly type: 'ready'; readonly trunk: TransportAddress }
+  | { readonly type: 'ready'; readonly trunk: TransportAddress; readonly agents: readonly string[] }
   | { readonly type: 'failed'; readonly message: string; readonly code: string | null }
   | { readonly type: 'call-ended'; readonly callId: string }
   | { readonly type: 'observed'; readonly observerId: number; readonly json: string }

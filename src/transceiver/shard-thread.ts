@@ -26,6 +26,7 @@ export class ShardThread {
   #creating = 0;
   #nextId = 1;
   #trunk: TransportAddress;
+  #agents: readonly string[] = [];
   #alive = false;
 
   constructor(options: ShardOptions) {
@@ -36,6 +37,7 @@ export class ShardThread {
       this.#worker.on('message', (message: ShardMessage) => {
         if (message.type === 'ready') {
           this.#trunk = message.trunk;
+          this.#agents = message.agents;
           this.#alive = true;
           resolve();
         } else if (message.type === 'failed') {
@@ -58,6 +60,11 @@ export class ShardThread {
 
   get trunk(): TransportAddress {
     return this.#trunk;
+  }
+
+  /** Names of the agents, the default first; known when {@link ready}. */
+  get agents(): readonly string[] {
+    return this.#agents;
   }
 
   get alive(): boolean {

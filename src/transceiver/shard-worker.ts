@@ -26,7 +26,7 @@ try {
   });
   // What an agent throws in a timer or a forgotten promise ends its own call; what has no owner must end none.
   containAgentFaults((error) => shard.log.error({ err: error }, 'an error that belongs to no call'));
-  tell({ type: 'ready', trunk: shard.trunk });
+  tell({ type: 'ready', trunk: shard.trunk, agents: shard.agents });
 } catch (error) {
   const { message, code } = error as NodeJS.ErrnoException;
   tell({ type: 'failed', message, code: code ?? null });

@@ -1,5 +1,5 @@
 import { randomFillSync, randomInt } from 'node:crypto';
-import { loadAgent, type Agent } from '../agents/index.ts';
+import { loadAgents, type Agent } from '../agents/index.ts';
 import { openUdpSocket } from '../net/open-udp-socket.ts';
 import { TrunkBundler } from '../net/trunk-bundler.ts';
 import type { UdpSocket, UdpSocketHandler } from '../net/udp-socket.ts';
@@ -36,13 +36,13 @@ const NONCES = 2 ** 24;
 export async function openShard(options: ShardOptions, onCallEnded: (callId: string) => void): Promise<Shard> {
   const log = createLogger({ level: options.logLevel }).child({ shard: options.index });
   // One after the other: a thread that ends because of its agent must have no key generation under way (Node aborts).
-  const agent = await loadAgent(options.agent, { settings: options.agentSettings });
+  const agents = await loadAgents(options.agents, { settings: options.agentSettings });
   const certificate = await DtlsCertificate.generate();
   // Costs some 60 ms once; without it the first callers of the thread would wait for it.
   warmKeyExchange();
   const srtp = loadSrtpCiphers();
   if (srtp.fallbackReason) log.warn({ reason: srtp.fallbackReason }, 'SRTP uses node:crypto, which costs several times more');
-  const shard = new Shard(options, agent, certificate, srtp.ciphers, log, onCallEnded);
+  const shard = new Shard(options, agents, certificate, srtp.ciphers, log, onCallEnded);
   await shard.open();
   return shard;
 }
@@ -51,7 +51,7 @@ export async function openShard(options: ShardOptions, onCallEnded: (callId: str
 export class Shard implements UdpSocketHandler, CallHost {
   readonly log: Logger;
   readonly #options: ShardOptions;
-  readonly #agent: Agent;
+  readonly #agents: readonly [Agent, ...Agent[]];
   readonly #certificate: DtlsCertificate;
   readonly #ciphers: SrtpCiphers;
   readonly #onCallEnded: (callId: string) => void;
@@ -76,7 +76,7 @@ export class Shard implements UdpSocketHandler, CallHost {
 
   constructor(
     options: ShardOptions,
-    agent: Agent,
+    agents: readonly [Agent, ...Agent[]],
     certificate: DtlsCertificate,
     ciphers: SrtpCiphers,
     log: Logger,
@@ -84,7 +84,7 @@ export class Shard implements UdpSocketHandler, CallHost {
   ) {
     this.log = log;
     this.#options = options;
-    this.#agent = agent;
+    this.#agents = agents;
     this.#certificate = certificate;
     this.#ciphers = ciphers;
     this.#onCallEnded = onCallEnded;
@@ -117,9 +117,15 @@ export class Shard implements UdpSocketHandler, CallHost {
     return advertiseTrunk ? { ...advertiseTrunk, port: advertiseTrunk.port || this.trunk.port } : this.trunk;
   }
 
+  /** Names of the agents, the default first. */
+  get agents(): readonly string[] {
+    return this.#agents.map(({ name }) => name);
+  }
+
   /** @throws {CallError} 400 for an offer that cannot be served. */
   createCall({ offer, session: sessionConfig, ingress = this.#options.ingress }: CallRequest): CallAnswer {
     const now = performance.now();
+    const agent = this.#agentFor(sessionConfig);
     const token = this.#freeToken();
     const answerer = this.#answer(offer, token.ufrag, ingress, now);
     const id = this.#callIdKeys.encodeCallId(token, randomFillSync);
@@ -130,7 +136,7 @@ export class Shard implements UdpSocketHandler, CallHost {
       answerer,
       sessionConfig,
       ingress,
-      agent: this.#agent,
+      agent,
       host: this,
       log,
       now,
@@ -141,7 +147,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#counters.callsStarted++;
     call.drain(now);
     this.#clock.start();
-    log.info({ agent: this.#agent.name }, 'call accepted');
+    log.info({ agent: agent.name }, 'call accepted');
     return { id, answer: answerer.answer, etag: call.etag };
   }
 
@@ -270,6 +276,11 @@ export class Shard implements UdpSocketHandler, CallHost {
     }
     call.drain(now);
     this.#current = null;
+  }
+
+  /** A model that is no agent's name is for the default agent to understand: a bridge passes it on. */
+  #agentFor({ model }: CallRequest['session']): Agent {
+    return this.#agents.find(({ name }) => name === model) ?? this.#agents[0];
   }
 
   #liveCall(callId: string): Call {

@@ -17,8 +17,8 @@ export interface TransceiverOptions {
   readonly cluster?: number;
   readonly secret: string;
   readonly previousSecret?: string;
-  /** Name of a built-in agent or path of a module. Default `parrot`. */
-  readonly agent?: string;
+  /** Names of built-in agents or paths of modules; the first answers callers that name none. Default `parrot`. */
+  readonly agents?: readonly string[];
   /** What the built-in agents with a server behind them need. */
   readonly agentSettings?: AgentSettings;
   /** The longest that a call may last. Default one hour. */
@@ -73,7 +73,7 @@ export async function startTransceiver(options: TransceiverOptions): Promise<Tra
     ingress: options.ingress,
     secret: options.secret,
     previousSecret: options.previousSecret ?? null,
-    agent: options.agent ?? 'parrot',
+    agents: options.agents ?? ['parrot'],
     agentSettings: options.agentSettings ?? {},
     maxDurationMs: options.maxDurationMs ?? DEFAULT_MAX_DURATION_MS,
     trunkMtu: options.trunkMtu ?? DEFAULT_TRUNK_MTU,
@@ -104,6 +104,10 @@ class ShardedTransceiver implements Transceiver {
 
   get trunk(): readonly TransportAddress[] {
     return this.#shards.map((shard) => shard.trunk);
+  }
+
+  get agents(): readonly string[] {
+    return this.#shards[0].agents;
   }
 
   get calls(): number {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { echo } from '../../src/agents/echo.ts';
-import { AgentLoadError, loadAgent } from '../../src/agents/load.ts';
+import { AgentLoadError, loadAgent, loadAgents } from '../../src/agents/load.ts';
 import { parrot } from '../../src/agents/parrot.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'earshot-agents-'));
@@ -47,6 +47,13 @@ for (const [file, source, message] of FAULTY) {
 
 test('an unknown name tells what there is', async () => {
   await assert.rejects(loadAgent('parot'), /there is no agent "parot": use parrot, echo, realtime, cascade, or the path/);
+});
+
+test('several agents are told apart by their names', async () => {
+  writeFileSync(join(directory, 'second.mjs'), 'export default { name: "echo", format: { codec: "opus" }, open: () => ({}) };');
+  assert.deepEqual(await loadAgents(['parrot', 'echo']), [parrot, echo]);
+  await assert.rejects(loadAgents(['echo', './second.mjs'], { directory }), /two agents have the name "echo"/);
+  await assert.rejects(loadAgents([]), /there is no agent/);
 });
 
 test('a file that is not there, or a directory, is named', async () => {

@@ -28,7 +28,7 @@ export const fakeRoles: Roles = {
   },
   async startTransceiver(options: TransceiverOptions): Promise<TransceiverRole> {
     report('transceiver', options);
-    if (process.env['FAKE_AGENT_ERROR']) throw new Error(`The agent "${options.agent}" does not load: no such file.`);
+    if (process.env['FAKE_AGENT_ERROR']) throw new Error(`The agent "${options.agents.join()}" does not load: no such file.`);
     return new FakeTransceiver();
   },
   async routingKeys({ secret }) {

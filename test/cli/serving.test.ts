@@ -62,7 +62,7 @@ test('a transceiver asks for its key, is told its flags, and drains within its t
       { family: 6, ip: '32.1.13.184.0.0.0.0.0.0.0.0.0.0.0.1', port: 3478 },
     ],
     cluster: 9,
-    agent: 'echo',
+    agents: ['echo'],
     agentSettings: {},
     maxDurationMs: 3_600_000,
     workers: 3,

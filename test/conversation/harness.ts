@@ -26,6 +26,8 @@ export class TestCall {
   readonly events: SentEvent[] = [];
   readonly hangups: string[] = [];
   readonly logged: unknown[] = [];
+  /** What the agent wrote to the log. */
+  readonly said: object[] = [];
   /** Where events go besides, for a real client. */
   deliver: (json: string) => void = () => {};
   now = 1000;
@@ -49,7 +51,10 @@ export class TestCall {
         },
         hangup: (reason) => this.hangups.push(reason),
       },
-      log: (_message, error) => this.logged.push(error),
+      log: {
+        info: (message, fields) => this.said.push({ message, ...fields }),
+        error: (_message, error) => this.logged.push(error),
+      },
     });
   }
 

@@ -90,6 +90,29 @@ test('an update merges audio settings, keeps fields it does not know and is told
   assert.equal(updated.audio.output.voice, 'alloy');
 });
 
+test('a voice that has been heard stays', async () => {
+  const agent = speaker();
+  const call = await new TestCall(agent, { audio: { output: { voice: 'polly' } } }).start();
+  const update = (session: object): SentEvent => {
+    call.send({ type: 'session.update', session: { type: 'realtime', ...session } });
+    return call.events.at(-1)!;
+  };
+  assert.equal(update({ audio: { output: { voice: 'jack' } } }).type, 'session.updated');
+  call.send({ type: 'response.create' });
+  await call.wait(100);
+  const { error } = update({ instructions: 'Not taken.', audio: { output: { voice: 'polly' } } });
+  assert.deepEqual([error.code, error.param], ['cannot_update_voice', 'session.audio.output.voice']);
+  assert.equal(update({ audio: { output: { voice: 'jack', speed: 1.2 } } }).type, 'session.updated');
+  assert.equal(agent.call.session.instructions, '');
+});
+
+test('what an agent writes to the log reaches the operator', async () => {
+  const agent = speaker();
+  const call = await new TestCall(agent).start();
+  agent.call.log('a model was chosen', { model: 'small' });
+  assert.deepEqual(call.said, [{ message: 'a model was chosen', model: 'small' }]);
+});
+
 test('a bad event gets an error that names field and event, and changes nothing', async () => {
   const call = await new TestCall(parrot).start();
   const table: [unknown, string, string | null][] = [

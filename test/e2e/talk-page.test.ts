@@ -18,7 +18,7 @@ for (const { name, width, height, colorScheme } of SIZES) {
     const hello = await utterance('hello');
     const shots = await mkdtemp(path.join(tmpdir(), `earshot-screens-${name}-`));
     context.diagnostic(`screenshots: ${shots}`);
-    await using dev = await startDev(['--agent', 'parrot']);
+    await using dev = await startDev([]);
     await using chromium = await Chromium.launch({
       microphone: concat(silence(1.5), hello, silence(1)),
       viewport: { width, height },
@@ -30,6 +30,8 @@ for (const { name, width, height, colorScheme } of SIZES) {
       await page.screenshot({ path: path.join(shots, `${title}.png`), fullPage: true });
     };
     await says('Ready when you are');
+    await page.getByRole('combobox', { name: 'Agent' }).waitFor();
+    assert.deepEqual(await page.getByRole('combobox').locator('option').allTextContents(), ['parrot', 'echo']);
     await page.getByRole('button', { name: 'Talk' }).click();
     await says('You are speaking');
     await says('The agent is speaking');
@@ -38,6 +40,8 @@ for (const { name, width, height, colorScheme } of SIZES) {
     for (const step of ['microphone', 'answer', 'ice', 'dtls', 'channel', 'audio']) {
       await page.locator(`[data-step=${step}] .step-time`, { hasText: /\d m?s/ }).waitFor();
     }
+    for (const lane of ['#your-lane', '#agent-lane']) await page.locator(`${lane} .turn-bar`).first().waitFor();
+    await page.locator('#turns [data-who=agent] .turn-note', { hasText: /after \d+ ms/ }).waitFor();
     await page.locator('#round-trip', { hasText: /\d ms/ }).waitFor();
     const heard = await heardAtLeast(page, 0.5);
     const match = similarity(hello, heard);

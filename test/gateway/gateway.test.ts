@@ -126,6 +126,13 @@ test('a client secret that one cluster made begins a call in another', { timeout
   assert.deepEqual([refused.status, (await errorOf(refused)).code], [401, 'invalid_api_key'], 'who may call is for the cluster to say');
 });
 
+test('the agents that callers may choose are asked of a cluster', { timeout }, async () => {
+  await using frankfurt = await startCluster('frankfurt', 1);
+  await using gateway = await startTestGateway([clusterEntry(frankfurt)]);
+  const { data } = (await (await fetch(`${gateway.url}/v1/models`, { headers: KEY })).json()) as { data: { id: string }[] };
+  assert.deepEqual(data.map(({ id }) => id), ['parrot', 'echo']);
+});
+
 test('a cluster that is dead, draining or full costs the caller nothing but distance', { timeout }, async () => {
   await using frankfurt = await startCluster('frankfurt', 1);
   await using virginia = await startCluster('virginia', 2);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { CallError } from '../../src/signaling/call-service.ts';
-import { ANSWER, errorOf, FRAGMENT, OFFER, sendRaw, startServer } from './harness.ts';
+import { ANSWER, API_KEY, errorOf, FRAGMENT, OFFER, sendRaw, startServer } from './harness.ts';
 
 test('an SDP offer is answered as the OpenAI SDK and WHIP clients expect', async () => {
   await using server = await startServer();
@@ -241,6 +241,15 @@ test('PATCH follows the preconditions of WHIP', async () => {
   assert.equal((await patch('rtc_1', candidate, { 'If-Match': '"other", "ice-2"' })).status, 204);
 });
 
+test('the agents are listed as models, to those who may call', async () => {
+  await using server = await startServer();
+  const response = await fetch(`${server.url}/v1/models`, { headers: { Authorization: `Bearer ${API_KEY}` } });
+  const { object, data } = (await response.json()) as { object: string; data: { id: string; object: string; created: number }[] };
+  assert.equal(object, 'list');
+  assert.deepEqual(data.map((model) => [model.id, model.object, Number.isInteger(model.created)]), [['parrot', 'model', true], ['echo', 'model', true]]);
+  assert.equal((await fetch(`${server.url}/v1/models`)).status, 401);
+});
+
 test('a method that a resource lacks is answered with those it has', async () => {
   await using server = await startServer();
   const cases: [path: string, method: string, allow: string][] = [
@@ -248,6 +257,7 @@ test('a method that a resource lacks is answered with those it has', async () =>
     ['/v1/realtime/calls', 'DELETE', 'POST, OPTIONS'],
     ['/v1/realtime', 'PUT', 'GET, HEAD, POST, OPTIONS'],
     ['/v1/realtime/client_secrets', 'GET', 'POST, OPTIONS'],
+    ['/v1/models', 'POST', 'GET, HEAD, OPTIONS'],
     ['/v1/realtime/calls/rtc_1', 'GET', 'PATCH, DELETE, OPTIONS'],
     ['/v1/realtime/calls/rtc_1', 'POST', 'PATCH, DELETE, OPTIONS'],
     ['/v1/realtime/calls/rtc_1/hangup', 'DELETE', 'POST, OPTIONS'],

@@ -13,6 +13,7 @@ export const FRAGMENT = 'a=ice-ufrag:EsAw\r\na=ice-pwd:bP+XJMM09aR8AiX1jdukzR6Y\
 
 /** The machinery behind the API as a table: enough to see what the HTTP layer asks and how it answers. */
 export class FakeCalls implements CallService {
+  readonly agents = ['parrot', 'echo'];
   readonly requests: CallRequest[] = [];
   readonly hangups: { id: string; reason: string }[] = [];
   readonly live = new Map<string, { etag: string }>();

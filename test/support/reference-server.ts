@@ -21,6 +21,8 @@ export interface ReferenceServerOptions {
   readonly files?: Readonly<Record<string, string>>;
   /** Pages that are text in the test itself, by path. */
   readonly pages?: Readonly<Record<string, string>>;
+  /** What `GET /v1/models` lists; nothing unless given. */
+  readonly agents?: readonly string[];
   /** Asked for each offer; null lets it through. */
   readonly refuse?: (request: IncomingMessage) => Refusal | null;
   /**
@@ -90,6 +92,9 @@ export class ReferenceServer {
     const { pathname } = new URL(request.url ?? '/', this.url);
     if (request.method === 'POST' && pathname === CALLS) {
       await this.#createCall(request, response);
+    } else if (pathname === '/v1/models') {
+      response.writeHead(200, { 'Content-Type': 'application/json' });
+      response.end(JSON.stringify({ object: 'list', data: (this.#options.agents ?? []).map((id) => ({ id, object: 'model' })) }));
     } else if (request.method === 'DELETE' && pathname.startsWith(`${CALLS}/`)) {
       const call = this.calls.find(({ id }) => pathname.endsWith(id));
       call?.end();

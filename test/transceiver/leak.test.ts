@@ -26,7 +26,7 @@ test('10,000 calls leave nothing behind: heap, handles and tables are back where
       ingress: [parseAddress('127.0.0.1:3478')],
       secret: SECRET,
       previousSecret: null,
-      agent: 'parrot',
+      agents: ['parrot'],
       agentSettings: {},
       maxDurationMs: 3_600_000,
       trunkMtu: 1472,

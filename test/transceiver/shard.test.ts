@@ -23,7 +23,7 @@ before(async () => {
       ingress: [parseAddress('127.0.0.1:3478')],
       secret: SECRET,
       previousSecret: null,
-      agent: 'echo',
+      agents: ['echo'],
       agentSettings: {},
       maxDurationMs: 3_600_000,
       trunkMtu: 1472,

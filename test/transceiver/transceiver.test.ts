@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, test, type TestContext } from 'node:test';
-import type { CallError } from '../../src/signaling/call-service.ts';
+import type { CallError, CallRequest } from '../../src/signaling/call-service.ts';
 import { startTransceiver, type Transceiver, type TransceiverOptions } from '../../src/transceiver/index.ts';
 import { formatAddress, parseAddress, type TransportAddress } from '../../src/wire/address.ts';
 import { RoutingKeys } from '../../src/wire/routing-token.ts';
@@ -19,7 +19,7 @@ async function start(t: TestContext, options: Partial<TransceiverOptions> = {}):
     trunk: parseAddress('127.0.0.1:0'),
     ingress: [parseAddress('127.0.0.1:3478')],
     secret: SECRET,
-    agent: 'echo',
+    agents: ['echo'],
     workers: 2,
     logLevel: 'silent',
     ...options,
@@ -28,9 +28,9 @@ async function start(t: TestContext, options: Partial<TransceiverOptions> = {}):
   return transceiver;
 }
 
-async function call(transceiver: Transceiver, instructions?: string): Promise<{ caller: TestCaller; id: string; shard: TransportAddress }> {
+async function call(transceiver: Transceiver, session: Partial<CallRequest['session']> = {}): Promise<{ caller: TestCaller; id: string; shard: TransportAddress }> {
   const offer = newOffer();
-  const { id, answer } = await transceiver.createCall({ offer: offer.offer, session: { type: 'realtime', ...(instructions && { instructions }) } });
+  const { id, answer } = await transceiver.createCall({ offer: offer.offer, session: { type: 'realtime', ...session } });
   const token = keys.decodeUfragText(/a=ice-ufrag:(\S+)/.exec(answer)![1])!;
   assert.equal(token.locator.kind, 0);
   const shard = (token.locator as { address: TransportAddress }).address;
@@ -89,11 +89,11 @@ test('draining refuses new calls and waits for the live ones', async (t) => {
 });
 
 test('an agent that fails ends its own call with an error event, and no other', async (t) => {
-  const transceiver = await start(t, { workers: 1, agent: path.join(PROJECT, 'test/fixtures/agents/faulty.js') });
-  const healthy = await call(transceiver, 'work');
+  const transceiver = await start(t, { workers: 1, agents: [path.join(PROJECT, 'test/fixtures/agents/faulty.js')] });
+  const healthy = await call(transceiver, { instructions: 'work' });
   await healthy.caller.until('connected');
   for (const how of ['open', 'audio', 'later', 'promise']) {
-    const { caller } = await call(transceiver, how);
+    const { caller } = await call(transceiver, { instructions: how });
     await caller.until('connected');
     caller.session.openChannel({ label: 'oai-events' }, performance.now());
     caller.sendAudio(FRAME, 0);
@@ -111,9 +111,22 @@ test('an agent that fails ends its own call with an error event, and no other', 
   await transceiver.close();
 });
 
+test('a caller chooses among several agents by the model, and any other model is for the first of them', async (t) => {
+  const transceiver = await start(t, { workers: 1, agents: ['parrot', 'echo'] });
+  assert.deepEqual(transceiver.agents, ['parrot', 'echo']);
+  for (const [model, answering] of [[undefined, 'parrot'], ['echo', 'echo'], ['parrot', 'parrot'], ['gpt-realtime', 'parrot']] as const) {
+    const { id, caller } = await call(transceiver, model === undefined ? {} : { model });
+    const { conversation } = (await transceiver.dump(id)) as { conversation: { agent: string } };
+    assert.equal(conversation.agent, answering, model);
+    await transceiver.hangup(id, 'test');
+    caller.close();
+  }
+  await transceiver.close();
+});
+
 test('a taken port and an agent that does not load are one sentence each', async (t) => {
   const first = await start(t, { workers: 1 });
   await assert.rejects(start(t, { workers: 1, trunk: first.trunk[0] }), { code: 'EADDRINUSE' });
   await first.close();
-  await assert.rejects(start(t, { agent: './no-such-agent.js' }), /the agent file .*no-such-agent\.js does not exist/);
+  await assert.rejects(start(t, { agents: ['./no-such-agent.js'] }), /the agent file .*no-such-agent\.js does not exist/);
 });

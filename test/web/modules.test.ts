@@ -79,6 +79,70 @@ test('speaking over the agent is the turn of the person, whatever order the even
   assert.equal(said('input_audio_buffer.speech_stopped'), 'agent');
 });
 
+interface Turn {
+  who: string;
+  start: number;
+  end: number | null;
+  interrupted: boolean;
+  delay: number | null;
+  words: string;
+}
+
+const { Conversation } = await load<{
+  Conversation: new () => {
+    turns: Turn[];
+    responseDelay: number | null;
+    handle(message: { event: Record<string, unknown>; at: number }): boolean;
+    end(at: number): void;
+  };
+}>('conversation.js');
+const { place, WINDOW } = await load<{
+  place: (turns: Turn[], now: number) => { turn: Turn; left: number; width: number }[];
+  WINDOW: number;
+}>('timeline.js');
+
+test('turns have their words, and an answer its delay since the last word before it', () => {
+  const conversation = new Conversation();
+  const handle = (at: number, type: string, fields: Record<string, unknown> = {}): boolean => conversation.handle({ event: { type, ...fields }, at });
+  handle(0, 'session.created', { session: { audio: { input: { turn_detection: { type: 'server_vad', silence_duration_ms: 500 } } } } });
+  handle(90, 'output_audio_buffer.started', { response_id: 'greeting' });
+  handle(900, 'output_audio_buffer.stopped', { response_id: 'greeting' });
+  handle(1000, 'input_audio_buffer.speech_started', { item_id: 'i1' });
+  handle(3000, 'input_audio_buffer.speech_stopped', { item_id: 'i1' });
+  handle(3050, 'conversation.item.input_audio_transcription.completed', { item_id: 'i1', transcript: 'Hello?' });
+  handle(3060, 'response.output_audio_transcript.delta', { response_id: 'r1', delta: 'Hello ' });
+  handle(3100, 'output_audio_buffer.started', { response_id: 'r1' });
+  handle(3150, 'response.output_audio_transcript.delta', { response_id: 'r1', delta: 'to you as well.' });
+  assert.equal(conversation.turns[2].words, 'Hello to you as well.');
+  handle(4000, 'input_audio_buffer.speech_started', { item_id: 'i2' });
+  handle(4010, 'output_audio_buffer.cleared', { response_id: 'r1' });
+  handle(4011, 'response.done', { response: { id: 'r1', output: [{ content: [{ type: 'audio', transcript: 'Hello to' }] }] } });
+  assert.equal(handle(4020, 'rate_limits.updated'), false);
+  conversation.end(4500);
+  assert.deepEqual(conversation.turns.map(({ who, start, end, interrupted, delay, words }) => [who, start, end, interrupted, delay, words]), [
+    ['agent', 90, 900, false, null, ''],
+    ['you', 1000, 2500, false, null, 'Hello?'],
+    ['agent', 3100, 4010, true, 600, 'Hello to'],
+    ['you', 4000, 4500, false, null, ''],
+  ]);
+  assert.equal(conversation.responseDelay, 600);
+});
+
+test('a conversation takes whatever a server sends', () => {
+  const conversation = new Conversation();
+  const types = ['session.created', 'input_audio_buffer.speech_stopped', 'output_audio_buffer.cleared', 'response.done', 'response.output_audio_transcript.delta'];
+  for (const type of types) conversation.handle({ event: { type }, at: 1 });
+  for (let i = 0; i < 1000; i++) conversation.handle({ event: { type: 'input_audio_buffer.speech_started', item_id: i }, at: i });
+  assert.equal(conversation.turns.length, 200);
+});
+
+test('the time line shows the last half minute, and of what began before it the rest', () => {
+  const turn = (start: number, end: number | null): Turn => ({ who: 'you', start, end, interrupted: false, delay: null, words: '' });
+  assert.deepEqual(place([turn(3000, 6000)], 10_000).map(({ left, width }) => [left, width]), [[10, 10]]);
+  const late = place([turn(0, 1000), turn(1000, 34_000), turn(37_000, null)], WINDOW + 10_000);
+  assert.deepEqual(late.map(({ left, width }) => [left, width]), [[0, 80], [90, 10]]);
+});
+
 const SESSION = ['v=0', 'o=- 1 1 IN IP4 127.0.0.1', 's=-', 't=0 0', 'a=group:BUNDLE 0 1', 'a=ice-lite'];
 const ANSWER = [
   ...SESSION,

@@ -38,6 +38,36 @@ async function talkAndRead(browser: Chromium, refuse: () => Refusal | null, titl
   return await page.getByRole('status').innerText();
 }
 
+test('a person chooses the agent, sees who spoke when, what was said, and where the answer was cut short', LIMIT, async () => {
+  await using server = await ReferenceServer.start({ files: FILES, agents: ['parrot', 'echo'] });
+  const { page, watch } = await chromium.open(`${server.url}/`);
+  await page.getByRole('combobox', { name: 'Agent' }).selectOption('echo');
+  await page.getByRole('button', { name: 'Talk' }).click();
+  await statusIs(page, 'Listening');
+  assert.ok(server.requests.includes('POST /v1/realtime/calls?model=echo'), server.requests.join());
+  assert.equal(await page.getByRole('combobox', { name: 'Agent' }).isDisabled(), true);
+  assert.equal(await page.getByRole('heading', { name: 'Conversation' }).isVisible(), false, 'nobody has spoken yet');
+
+  const [call] = server.calls;
+  call.send({ type: 'input_audio_buffer.speech_started', item_id: 'i1' });
+  call.send({ type: 'input_audio_buffer.speech_stopped', item_id: 'i1' });
+  call.send({ type: 'conversation.item.input_audio_transcription.completed', item_id: 'i1', transcript: 'Are you <b>there</b>?' });
+  call.send({ type: 'output_audio_buffer.started', response_id: 'r1' });
+  call.send({ type: 'response.output_audio_transcript.delta', response_id: 'r1', delta: 'Yes, and' });
+  call.send({ type: 'output_audio_buffer.cleared', response_id: 'r1' });
+  const turns = page.locator('#turns > li');
+  await turns.nth(1).getByText(/^after \d+ ms · interrupted$/).waitFor();
+  assert.deepEqual(await turns.locator('.turn-words').allTextContents(), ['Are you <b>there</b>?', 'Yes, and']);
+  await page.locator('#your-lane .turn-bar').waitFor();
+  await page.locator('#agent-lane .turn-bar.is-interrupted').waitFor();
+  await page.locator('#response-delay', { hasText: /^answers after \d+ ms$/ }).waitFor();
+
+  await page.getByRole('button', { name: 'Hang up' }).click();
+  await statusIs(page, 'Call ended');
+  assert.equal(await page.getByRole('combobox', { name: 'Agent' }).isEnabled(), true);
+  assert.deepEqual(watch.problems, []);
+});
+
 test('a call from Talk to Hang up: status, waterfall, events, figures, and the server told of the end', LIMIT, async () => {
   await using server = await ReferenceServer.start({ files: FILES });
   const { page, watch } = await chromium.open(`${server.url}/`);

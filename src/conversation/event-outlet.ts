@@ -1,0 +1,89 @@
+/** What is told of a conversation: each {@link Notice} in the words of the dialect, to the client and to observers. */
+import type { Dialect, Fault, FaultCode, Notice } from './dialect.ts';
+import type { Session } from './session-config.ts';
+
+/** Takes one event as JSON. */
+export type EventReceiver = (json: string) => void;
+
+export class EventOutlet {
+  readonly counters = {
+    sent: 0,
+    /** Could not be kept until the data channel opened. */
+    dropped: 0,
+  };
+  readonly #dialect: Dialect;
+  readonly #send: EventReceiver;
+  readonly #bridge: boolean;
+  /** Others that follow the conversation, besides the client. */
+  readonly #observers = new Set<EventReceiver>();
+  /** Events that wait for the data channel; null once it is open. */
+  #unsent: string[] | null = [];
+  #closed = false;
+
+  /**
+   * @param send puts one event on the data channel; called only after {@link open}
+   * @param bridge whether a server behind the agent tells most things itself
+   */
+  constructor(dialect: Dialect, send: EventReceiver, bridge: boolean) {
+    this.#dialect = dialect;
+    this.#send = send;
+    this.#bridge = bridge;
+  }
+
+  /** The data channel is open: `session`, if there is one to greet with, is told first, then what has waited. Once. */
+  open(session: Session | null): void {
+    if (this.#closed || this.#unsent === null) return;
+    const unsent = this.#unsent;
+    this.#unsent = null;
+    if (session !== null) this.#toClient(this.#created(session));
+    for (const json of unsent) this.#toClient(json);
+  }
+
+  /** Tells somebody else what the client is told; `session`, when it is known, at once. Gives what ends it. */
+  observe(receive: EventReceiver, session: Session | null): () => void {
+    if (this.#closed) return () => {};
+    this.#observers.add(receive);
+    if (session !== null) receive(this.#created(session));
+    return () => this.#observers.delete(receive);
+  }
+
+  tell(notice: Notice): void {
+    if (this.#closed || (this.#bridge && !TOLD_OF_BRIDGES.has(notice.type))) return;
+    for (const json of this.#dialect.write(notice)) {
+      for (const receive of this.#observers) receive(json);
+      if (this.#unsent === null) this.#toClient(json);
+      else if (this.#unsent.length < MAX_UNSENT) this.#unsent.push(json);
+      else this.counters.dropped++;
+    }
+  }
+
+  tellError(code: FaultCode, kind: Fault['kind'], message: string): void {
+    this.tell({ type: 'error', fault: { type: 'fault', kind, code, message, param: null, eventId: null } });
+  }
+
+  /** Tells of an event that was wrong: everybody, or only the observer who sent it. */
+  reject(fault: Fault, sender?: EventReceiver): void {
+    if (sender === undefined) this.tell({ type: 'error', fault });
+    else for (const json of this.#dialect.write({ type: 'error', fault })) sender(json);
+  }
+
+  /** Nothing is told any more. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    this.#observers.clear();
+    this.#unsent = null;
+  }
+
+  #created(session: Session): string {
+    return this.#dialect.write({ type: 'session_created', session })[0];
+  }
+
+  #toClient(json: string): void {
+    this.counters.sent++;
+    this.#send(json);
+  }
+}
+
+const MAX_UNSENT = 256;
+/** Everything else the server behind the bridge tells itself. */
+const TOLD_OF_BRIDGES: ReadonlySet<Notice['type']> = new Set(['output_started', 'output_stopped', 'output_cleared', 'agent_event', 'error']);
