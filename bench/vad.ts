@@ -80,7 +80,7 @@ finish('vad', { summary, results }, [
 ], args);
 
 /** Runs one detector over one scene, with the turn detection of calls behind it. */
-async function judge(candidate: Candidate, { samples, speech }: Scene): Promise<Judgement> {
+async function judge(candidate: Candidate, { samples, speech, echoing }: Scene): Promise<Judgement> {
   const { rate, frameMs } = candidate;
   const detector = await candidate.open();
   const sound = rate === 48_000 ? samples : new Resampler(48_000, rate).process(samples);
@@ -89,7 +89,7 @@ async function judge(candidate: Candidate, { samples, speech }: Scene): Promise<
   const starts: number[] = [];
   const before = process.cpuUsage();
   for (let at = 0; at + size <= sound.length; at += size) {
-    const event = turns.process(await detector.process(sound.subarray(at, at + size)), frameMs);
+    const event = turns.process(await detector.process(sound.subarray(at, at + size), echoing), frameMs);
     if (event?.type === 'speech_started') starts.push(((at + size) * 1000) / rate);
   }
   const { user, system } = process.cpuUsage(before);

@@ -11,7 +11,7 @@ export interface Candidate {
   readonly rate: 16_000 | 48_000;
   readonly frameMs: number;
   /** How likely each frame is speech, 0 to 1. A new stream each time. */
-  open(): Promise<{ process(frame: Int16Array): number | Promise<number>; close(): void }>;
+  open(): Promise<{ process(frame: Int16Array, echoing: boolean): number | Promise<number>; close(): void }>;
 }
 
 /** Those that are installed, and a sentence on each that is not. */

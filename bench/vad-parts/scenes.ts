@@ -7,6 +7,8 @@ export interface Scene {
   readonly name: string;
   /** 48 kHz, 16 bit. */
   readonly samples: Int16Array;
+  /** The agent is being heard. */
+  readonly echoing: boolean;
   readonly speech: readonly { readonly startMs: number; readonly endMs: number }[];
 }
 
@@ -83,7 +85,7 @@ function sequence(sounds: readonly Sound[]): { track: Float32Array; speech: Scen
 
 function scene(name: string, track: Float32Array, other: Float32Array, gain: number, speech: Scene['speech']): Scene {
   const samples = Int16Array.from(track, (sample, i) => Math.round(Math.max(-1, Math.min(1, sample + gain * other[i])) * 32_767));
-  return { name, samples, speech };
+  return { name, samples, speech, echoing: name.includes('own echo') };
 }
 
 function repeated(samples: Float32Array, length: number): Float32Array {

@@ -139,7 +139,9 @@ export class Conversation {
       const duration = opusPacketDuration(opus);
       if (duration > 0) this.#host.run(() => session.opus?.({ packet: opus, timestamp, duration }));
     }
-    this.#uplink?.push(opus, sequence, timestamp, now);
+    if (this.#uplink === null) return;
+    this.#uplink.echoing = this.#responses.current?.audible === true;
+    this.#uplink.push(opus, sequence, timestamp, now);
   }
 
   /** One message of the data channel, or of an observer: `reply` is then told of what is wrong with it. */

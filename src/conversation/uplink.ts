@@ -28,6 +28,8 @@ export class Uplink {
   readonly #sink: UplinkSink;
   readonly #jitter = new JitterBuffer();
   readonly #decoder: OpusDecoder;
+  /** The agent is being heard: what comes back of it must not pass for the caller. */
+  echoing = false;
   readonly #drops: Record<JitterDrop, number> = { late: 0, duplicate: 0 };
   #detection: Detection | null = null;
   #samples = 0;
@@ -161,7 +163,7 @@ export class Uplink {
 
   #feed(samples: Int16Array): void {
     // The agent has the samples before it hears of a turn in them, but they are its to change: look at them first.
-    const events = this.#detection === null ? NO_EVENTS : detect(this.#detection, samples);
+    const events = this.#detection === null ? NO_EVENTS : detect(this.#detection, samples, this.echoing);
     this.#samples += samples.length;
     this.#sink.samples(samples);
     for (const event of events) this.#sink.turn(event);
@@ -176,7 +178,7 @@ interface Detection {
   filled: number;
 }
 
-function detect(detection: Detection, samples: Int16Array): readonly TurnEvent[] {
+function detect(detection: Detection, samples: Int16Array, echoing: boolean): readonly TurnEvent[] {
   const { detector, turns, window } = detection;
   let events: TurnEvent[] | null = null;
   for (let at = 0; at < samples.length; ) {
@@ -186,7 +188,7 @@ function detect(detection: Detection, samples: Int16Array): readonly TurnEvent[]
     at += part.length;
     if (detection.filled < window.length) continue;
     detection.filled = 0;
-    const event = turns.process(detector.process(window), VOICE_FRAME_MS);
+    const event = turns.process(detector.process(window, echoing), VOICE_FRAME_MS);
     if (event !== null) (events ??= []).push(event);
   }
   return events ?? NO_EVENTS;
