@@ -24,6 +24,9 @@ export interface HeardFrame {
   readonly at: number;
 }
 
+/** How often timers are looked at while a call is set up. */
+const TIMERS_MS = 20;
+
 const ciphers = loadSrtpCiphers().ciphers;
 const certificate = DtlsCertificate.generate();
 
@@ -40,6 +43,7 @@ export class Talker implements UdpSocketHandler {
   #reject: (error: Error) => void = () => {};
   #mediaTime = 0;
   #deadline = 0;
+  #channel: number | null = null;
 
   private constructor(session: Session, { impairment, seed }: TalkerOptions) {
     this.#session = session;
@@ -71,7 +75,8 @@ export class Talker implements UdpSocketHandler {
     const talker = new Talker(offerer.accept(answer, performance.now()), options);
     talker.#socket = await openUdpSocket({ address: parseAddress('127.0.0.1:0'), handler: talker });
     talker.#drain();
-    await talker.connected;
+    const timer = setInterval(() => talker.tick(performance.now()), TIMERS_MS);
+    await talker.connected.finally(() => clearInterval(timer));
     talker.#out.active = true;
     talker.#in.active = true;
     return talker;
@@ -89,6 +94,12 @@ export class Talker implements UdpSocketHandler {
   say(frame: Uint8Array, now: number): void {
     this.#session.sendAudio(frame, this.#mediaTime, false, now);
     this.#mediaTime += 960;
+    this.#drain();
+  }
+
+  /** Sends a client event; lost when the data channel is not open yet. */
+  sendEvent(event: { readonly type: string }): void {
+    if (this.#channel !== null) this.#session.sendMessage(this.#channel, JSON.stringify(event), performance.now());
     this.#drain();
   }
 
@@ -130,7 +141,7 @@ export class Talker implements UdpSocketHandler {
       else if (output.type === 'audio') this.onHeard({ payload: output.payload, timestamp: output.timestamp, at: performance.now() });
       else if (output.type === 'message') this.onEvent(JSON.parse(String(output.data)) as { type: string });
       else if (output.type === 'connected') {
-        this.#session.openChannel({ label: 'oai-events' }, performance.now());
+        this.#channel = this.#session.openChannel({ label: 'oai-events' }, performance.now());
         this.#resolve();
       } else if (output.type === 'closed') this.#reject(new Error(`the call ended: ${output.reason}`));
     }

@@ -62,7 +62,7 @@ export class Conversation {
   #uncommittedMs = 0;
   /** The last turn, until it is answered. */
   #unansweredTurn: Turn | null = null;
-  readonly #counters: Omit<ConversationCounters, 'uplink' | 'eventsSent' | 'eventsDropped'> = {
+  readonly #counters: Omit<ConversationCounters, 'uplink' | 'underruns' | 'eventsSent' | 'eventsDropped'> = {
     packetsReceived: 0,
     framesSent: 0,
     eventsReceived: 0,
@@ -197,7 +197,8 @@ export class Conversation {
 
   get counters(): ConversationCounters {
     const { sent, dropped } = this.#outlet.counters;
-    return { ...this.#counters, eventsSent: sent, eventsDropped: dropped, uplink: this.#uplink?.counters ?? null };
+    const { underruns } = this.#downlink;
+    return { ...this.#counters, underruns, eventsSent: sent, eventsDropped: dropped, uplink: this.#uplink?.counters ?? null };
   }
 
   dump(): ConversationDump {

@@ -10,17 +10,19 @@ const MEDIA_COUNTS = {
   audio_frames_recovered: 'Frames of lost packets that came as redundancy in a later one.',
   audio_frames_concealed: 'Frames that did not come in time and were concealed.',
   audio_packets_late: 'Packets of callers that came after their frame was given up.',
+  audio_underruns: 'Times an answer ran dry because its agent was slower than real time.',
 } as const;
 export type MediaCounts = Record<keyof typeof MEDIA_COUNTS, number>;
 
 /** What one call has counted so far. */
-export function mediaCounts(rtp: SessionStats | null, { uplink }: ConversationCounters): MediaCounts {
+export function mediaCounts(rtp: SessionStats | null, { uplink, underruns }: ConversationCounters): MediaCounts {
   return {
     audio_packets_lost: Math.max(0, rtp?.packetsLost ?? 0),
     audio_packets_redundant: rtp?.packetsRedundant ?? 0,
     audio_frames_recovered: rtp?.framesRecovered ?? 0,
     audio_frames_concealed: uplink?.concealed ?? 0,
     audio_packets_late: uplink?.late ?? 0,
+    audio_underruns: underruns,
   };
 }
 
