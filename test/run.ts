@@ -24,6 +24,7 @@ interface Stage {
 /** Programs that the tests start, and the Debian packages they come in. */
 const PROGRAMS = [
   { program: 'chromium', debian: 'chromium', use: 'the browser tests' },
+  { program: 'firefox-esr', debian: 'firefox-esr', use: 'the browser tests' },
   { program: 'redis-server', debian: 'redis-server', use: 'the tests of the Redis store' },
 ];
 /** Below test/: what runs a browser or whole processes. */

@@ -57,6 +57,11 @@ export interface AgentSession {
    * `response.create` …
    */
   event?(event: AgentEvent): void | Promise<void>;
+  /**
+   * The server is to stop. It takes no new calls, and the call may go on: until it ends by itself, or `withinMs`
+   * milliseconds have passed. An agent that has long to say may come to an end now. Called once at most.
+   */
+  draining?(notice: { readonly withinMs: number }): void | Promise<void>;
   /** The call is over, for whatever reason. Called once, and last. */
   close?(reason: string): void | Promise<void>;
 }

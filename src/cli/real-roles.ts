@@ -13,7 +13,8 @@ export const roles: Roles = {
     const relaying = await import('../relay/index.ts');
     const { redis, ...relayOptions } = options;
     const store = redis === undefined ? undefined : await openRedis(redis, logger);
-    const relay = await relaying.startRelay({ ...relayOptions, ...(store && { store }) });
+    const onHandoverFailed = (error: Error): void => logger.warn({ err: error }, 'no successor took over; this relay goes on');
+    const relay = await relaying.startRelay({ ...relayOptions, ...(store && { store }), onHandoverFailed });
     return Object.assign(relay, { metrics: () => [...relayReadings(relay, relaying.RELAY_COUNTERS), ...recoveryReadings(relay.recovery())] });
   },
   async startTransceiver(options) {

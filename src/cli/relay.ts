@@ -23,6 +23,7 @@ interface RelayFlags {
   readonly maxFlows: number;
   readonly idleTimeout: number;
   readonly trunkMtu: number;
+  readonly handover?: string;
   readonly drainTimeout: number;
   readonly logLevel: LogLevel;
 }
@@ -43,6 +44,7 @@ export function addRelayCommand(program: Command, roles: Roles): void {
     .addOption(options.maxFlows())
     .addOption(options.idleTimeout())
     .addOption(options.trunkMtu())
+    .addOption(options.handover())
     .addOption(options.drainTimeout('how long it forwards on after SIGTERM, not ready, while clients still send to it', 20_000, '20s'))
     .addOption(options.logLevel())
     .addHelpText('after', `${SECRET_HELP}\n\nExample:\n  earshot relay --udp 0.0.0.0:3478 --trunk 10.0.0.5:7000 --http 0.0.0.0:9090`)
@@ -50,7 +52,7 @@ export function addRelayCommand(program: Command, roles: Roles): void {
 }
 
 async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
-  const { cluster, engine, allowTargets, redis, workers, maxFlows, trunkMtu, logLevel } = flags;
+  const { cluster, engine, allowTargets, redis, handover, workers, maxFlows, trunkMtu, logLevel } = flags;
   const secrets = readSecrets();
   const logger = createLogger({ level: logLevel, redact: Object.values(secrets) });
   warnOfWeakSecret(secrets, logger);
@@ -61,6 +63,7 @@ async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
     ...(allowTargets === undefined ? {} : { allowTargets }),
     ...(workers === undefined ? {} : { workers }),
     ...(redis === undefined ? {} : { redis }),
+    ...(handover === undefined ? {} : { handover }),
     cluster,
     engine,
     maxFlows,
@@ -73,6 +76,7 @@ async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
   let http: HttpServer | null = null;
   if (flags.http !== undefined) {
     const address = await resolveAddress(flags.http);
+    await relay.predecessorLeft();
     http = createAdminServer({
       logger,
       metrics: () => metrics.text(),
@@ -93,7 +97,8 @@ async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
       await relay.close();
     },
   };
-  const stopped = runUntilSignal(service, flags.drainTimeout, logger);
+  const stopped = runUntilSignal(service, flags.drainTimeout, logger, relay.handedOver);
+  if (relay.takenOver !== null) logger.info(relay.takenOver, 'took over from the relay before');
   logger.info({ udp: formatAddress(relay.udp), trunk: flags.trunk, cluster }, 'relay started');
   await Promise.race([stopped, relay.finished.then(() => stopped)]);
 }

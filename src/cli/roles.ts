@@ -37,6 +37,8 @@ export interface RelayOptions extends Secrets {
   readonly trunkMtu: number;
   /** URL of the Redis that remembers flows. */
   readonly redis?: string;
+  /** Unix socket at which relays make way for each other. */
+  readonly handover?: string;
 }
 
 export const ENGINES = ['auto', 'mmsg', 'dgram'] as const;
@@ -49,6 +51,12 @@ export interface RelayRole {
   readonly metrics: MetricReader;
   /** Resolves when the relay has been closed; rejects when a worker has died. */
   readonly finished: Promise<void>;
+  /** How it took over from a relay before it; null when there was none. */
+  readonly takenOver: object | null;
+  /** Resolves when a successor forwards in its place: close the relay then, last of all. */
+  readonly handedOver: Promise<object>;
+  /** Resolves when the relay before it has freed its ports. */
+  predecessorLeft(): Promise<void>;
   /** Forwards on while clients still send to it, at most `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>;
   close(): Promise<void>;

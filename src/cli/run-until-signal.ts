@@ -18,23 +18,35 @@ const ECHO_MS = 250;
  * Waits for SIGTERM or SIGINT, then drains and closes, and resolves. A second signal ends the process at once, with
  * the exit code that the signal would have given. Signals are caught from the call on, so say that the service runs
  * after it: whoever reads that may send one.
+ * @param handedOver resolves when another process does all the work: then this one closes at once.
  */
-export async function runUntilSignal(service: Stoppable, drainTimeoutMs: number, logger: Logger): Promise<void> {
+export async function runUntilSignal(
+  service: Stoppable,
+  drainTimeoutMs: number,
+  logger: Logger,
+  handedOver: Promise<object> = new Promise(() => undefined),
+): Promise<void> {
   // Waiting for a signal alone does not keep a process alive, should the service have nothing open that does.
   const keepAlive = setInterval(() => undefined, 2 ** 31 - 1);
-  const first = await new Promise<Signal>((resolve) => {
+  const signalled = new Promise<Signal>((resolve) => {
     for (const signal of SIGNALS) process.once(signal, resolve);
   });
+  void handedOver.then((figures) => logger.info(figures, 'handed over to a successor'));
+  const first = await Promise.race([signalled, handedOver]);
   clearInterval(keepAlive);
   const at = performance.now();
   for (const signal of SIGNALS) {
     process.removeAllListeners(signal).on(signal, () => {
       const isEcho = signal === 'SIGINT' && first === 'SIGINT' && performance.now() - at < ECHO_MS;
-      if (!isEcho) process.exit(128 + constants.signals[signal]);
+      // Who is handed over is about to end, and may be told so by somebody who has not seen that.
+      const isLate = typeof first !== 'string';
+      if (!isEcho && !isLate) process.exit(128 + constants.signals[signal]);
     });
   }
-  logger.info({ signal: first, timeoutMs: drainTimeoutMs }, 'draining; a second signal ends at once');
-  await service.drain(drainTimeoutMs);
+  if (typeof first === 'string') {
+    logger.info({ signal: first, timeoutMs: drainTimeoutMs }, 'draining; a second signal ends at once');
+    await service.drain(drainTimeoutMs);
+  }
   await service.close();
   logger.info('stopped');
 }

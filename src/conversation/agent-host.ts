@@ -15,6 +15,8 @@ export class AgentHost {
   #session: AgentSession | null = null;
   /** Events that came before the session was there. */
   #waiting: AgentEvent[] = [];
+  /** Milliseconds left until the server stops, if it is to. */
+  #leftMs: (() => number) | null = null;
   #closeReason: string | null = null;
 
   /**
@@ -65,6 +67,13 @@ export class AgentHost {
     else if (this.#closeReason === null && this.#waiting.length < MAX_WAITING) this.#waiting.push(event);
   }
 
+  /** Tells the session, as soon as it is there, that the server is to stop. `leftMs` gives the time that is left. */
+  drain(leftMs: () => number): void {
+    const session = this.#session;
+    if (session !== null) this.run(() => session.draining?.({ withinMs: leftMs() }));
+    else this.#leftMs = leftMs;
+  }
+
   /** An error that surfaced outside of any handler. */
   fault(error: unknown): void {
     this.#onFault(error);
@@ -91,6 +100,7 @@ export class AgentHost {
       return;
     }
     this.#session = session;
+    if (this.#leftMs !== null) this.drain(this.#leftMs);
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const event of waiting) this.event(event);

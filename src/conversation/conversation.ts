@@ -183,6 +183,12 @@ export class Conversation {
     this.#port.hangup('session_expired');
   }
 
+  /** The server stops when `withinMs` have passed: the agent is told, as soon as it is there. */
+  drain(withinMs: number, now: number): void {
+    this.#now = now;
+    this.#host.drain(() => Math.max(0, now + withinMs - this.#now));
+  }
+
   /** The call is over: the agent is told, and nothing goes out any more. Idempotent. */
   close(reason: string, now: number): void {
     if (this.#state === 'closed') return;

@@ -104,6 +104,16 @@ export class AddressTable {
     return slot;
   }
 
+  /** The slot that was touched last, -1 in an empty table; with {@link olderThan} all that are in use. */
+  get newest(): number {
+    return this.#newest;
+  }
+
+  /** The slot that was touched last before this one, or -1. */
+  olderThan(slot: number): number {
+    return this.#older[slot];
+  }
+
   /** Writes a slot's address as 16 bytes, IPv4 as an IPv4-mapped one; returns its port. */
   readAddress(slot: number, into: Uint8Array, offset: number): number {
     for (let i = 0; i < 4 * WORDS; i++) into[offset + i] = this.#words[slot * WORDS + (i >> 2)] >>> (24 - 8 * (i & 3));

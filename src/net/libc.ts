@@ -15,6 +15,11 @@ export interface Libc {
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
   getsockopt(fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array): number;
   getsockname(fd: number, address: Uint8Array, length: Uint8Array): number;
+  connect(fd: number, address: Uint8Array, length: number): number;
+  listen(fd: number, backlog: number): number;
+  accept4(fd: number, address: null, length: null, flags: number): number;
+  sendmsg(fd: number, message: Uint8Array, flags: number): number;
+  recvmsg(fd: number, message: Uint8Array, flags: number): number;
   recvmmsg(fd: number, messages: Uint8Array, count: number, flags: number, timeout: null): number;
   sendmmsg(fd: number, messages: Uint8Array, count: number, flags: number): number;
   poll(fds: Uint8Array, count: number, timeoutMs: number): number;
@@ -27,8 +32,8 @@ export interface Libc {
   errorName(errno: number): string;
   /** Where a buffer is in memory; below 2⁵³ on every machine there is. */
   addressOf(memory: Uint8Array): number;
-  /** Calls `readable` from the event loop whenever `fd` has something to read. Null where koffi cannot. */
-  watch: ((fd: number, readable: () => void) => Watch) | null;
+  /** Calls `ready` from the event loop whenever `fd` has something to read, or has room. Null where koffi cannot. */
+  watch: ((fd: number, ready: () => void, until?: 'readable' | 'writable') => Watch) | null;
 }
 
 /** A running {@link Libc.watch}. */
@@ -84,6 +89,11 @@ function bindCalls(koffi: typeof koffiModule): Libc {
     setsockopt: call('setsockopt', 'int setsockopt(int, int, int, void *, unsigned int)'),
     getsockopt: call('getsockopt', 'int getsockopt(int, int, int, void *, void *)'),
     getsockname: call('getsockname', 'int getsockname(int, void *, void *)'),
+    connect: call('connect', 'int connect(int, void *, unsigned int)'),
+    listen: call('listen', 'int listen(int, int)'),
+    accept4: call('accept4', 'int accept4(int, void *, void *, int)'),
+    sendmsg: call('sendmsg', 'intptr_t sendmsg(int, void *, int)'),
+    recvmsg: call('recvmsg', 'intptr_t recvmsg(int, void *, int)'),
     recvmmsg: call('recvmmsg', 'int recvmmsg(int, void *, unsigned int, int, void *)'),
     sendmmsg: call('sendmmsg', 'int sendmmsg(int, void *, unsigned int, int)'),
     poll: call('poll', 'int poll(void *, unsigned long, int)'),
@@ -96,7 +106,7 @@ function bindCalls(koffi: typeof koffiModule): Libc {
     addressOf: (memory) => Number(koffi.address(memory)),
     watch:
       typeof node?.poll === 'function'
-        ? (fd, readable) => node.poll(fd, { readable: true }, () => readable())
+        ? (fd, ready, until = 'readable') => node.poll(fd, { [until]: true }, () => ready())
         : null,
   };
 }

@@ -79,6 +79,16 @@ export function openSharedSockets(libc: Libc, options: Omit<RawSocketOptions, 'r
   return sockets;
 }
 
+/** A socket that was opened elsewhere and bound. */
+export function adoptRawSocket(libc: Libc, fd: number): RawSocket {
+  return {
+    fd,
+    address: boundAddress(libc, fd, kernelMemory(SOCKADDR_MAX)),
+    receiveBuffer: grantedBuffer(libc, fd, SO_RCVBUF),
+    sendBuffer: grantedBuffer(libc, fd, SO_SNDBUF),
+  };
+}
+
 function setOption(libc: Libc, fd: number, level: number, name: number, value: number): number {
   const memory = kernelMemory(4);
   new DataView(memory.buffer).setInt32(0, value, true);
@@ -88,10 +98,14 @@ function setOption(libc: Libc, fd: number, level: number, name: number, value: n
 /** Asks beyond the system's maximum where privilege allows, else up to it; returns what was granted. */
 function setBuffer(libc: Libc, fd: number, forced: number, plain: number, bytes: number): number {
   if (setOption(libc, fd, SOL_SOCKET, forced, bytes) < 0) setOption(libc, fd, SOL_SOCKET, plain, bytes);
+  return grantedBuffer(libc, fd, plain);
+}
+
+function grantedBuffer(libc: Libc, fd: number, option: number): number {
   const value = kernelMemory(4);
   const length = kernelMemory(4);
   length[0] = 4;
-  libc.getsockopt(fd, SOL_SOCKET, plain, value, length);
+  libc.getsockopt(fd, SOL_SOCKET, option, value, length);
   return new DataView(value.buffer).getInt32(0, true);
 }
 

@@ -150,6 +150,22 @@ export class RelayCore {
     this.#counters.add('flowsRecovered', 1);
   }
 
+  /** The relay before knew a flow; `vouched` for by a transceiver or not. */
+  handedOver(
+    ip: Uint8Array,
+    ipOffset: number,
+    family: 4 | 6,
+    port: number,
+    target: Uint8Array,
+    targetOffset: number,
+    vouched: boolean,
+    now: number,
+  ): void {
+    if (!this.#options.allowTargets.contains(target, targetOffset)) return;
+    this.flows.setTarget(this.flows.obtain(ip, ipOffset, family, port, now), target, targetOffset, vouched);
+    this.#counters.add('flowsHandedOver', 1);
+  }
+
   /** Forgets idle flows and brings the flow counters up to date; call it about once a second. */
   tick(now: number): void {
     this.#counters.add('flowsExpired', this.flows.expire(now - this.#options.idleTimeoutMs));

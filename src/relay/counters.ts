@@ -24,6 +24,7 @@ const PLAIN = {
   flowsRouted: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'token' } },
   flowsReturned: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'way_back' } },
   flowsRecovered: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'recovery' } },
+  flowsHandedOver: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'handover' } },
   flowsMoved: { name: 'flows_moved', help: 'Flows that went over to another transceiver', labels: {} },
   flowsExpired: { name: 'flows_forgotten', help: 'Flows forgotten, by why', labels: { why: 'idle' } },
   flowsEvicted: { name: 'flows_forgotten', help: 'Flows forgotten, by why', labels: { why: 'full' } },

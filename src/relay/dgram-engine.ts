@@ -24,6 +24,7 @@ export async function startDgramEngine(options: EngineOptions): Promise<RelayEng
     answer(_worker, records) {
       post(thread, records);
     },
+    handover: null,
     async close() {
       post(thread, CLOSE);
       await exit;

@@ -59,6 +59,11 @@ export class FlowTable {
     return this.#table.expire(before, 8192);
   }
 
+  /** Calls `visit` with every flow, the most recently used first. */
+  forEach(visit: (flow: number) => void): void {
+    for (let flow = this.#table.newest; flow >= 0; flow = this.#table.olderThan(flow)) visit(flow);
+  }
+
   /** Whether slot `flow` holds one that a packet has passed since `since`. */
   isAliveSince(flow: number, since: number): boolean {
     return this.#table.lastSeen[flow] >= since;

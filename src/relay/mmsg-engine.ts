@@ -1,31 +1,22 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { type Libc, kernelMemory, requireLibc } from '../net/libc.ts';
-import { type RawSocket, openRawSocket, openSharedSockets } from '../net/raw-socket.ts';
+import { type RawSocket, adoptRawSocket, openRawSocket, openSharedSockets } from '../net/raw-socket.ts';
+import type { SocketPair } from './handover-engine.ts';
+import type { FlowList } from './handover-flows.ts';
 import type { MmsgWorkerSetup } from './mmsg-worker.ts';
 import { post } from './post.ts';
 import type { EngineOptions, RelayEngine } from './relay-engine.ts';
-import { MAIL, STOP, controlWord } from './worker-setup.ts';
+import { HOLD, MAIL, STOP, controlWord } from './worker-setup.ts';
 
 const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;
 
-/** Opens all sockets in a fixed order, then starts one blocking loop per worker. @throws {NetError} */
+/** Opens all sockets in a fixed order, or takes inherited ones, then starts one blocking loop per worker. @throws {NetError} */
 export function startMmsgEngine(options: EngineOptions): RelayEngine {
   const libc = requireLibc();
-  const { receiveBuffer, sendBuffer, workers: setups } = options;
-  const buffers = { receiveBuffer, sendBuffer };
-  const publicSockets = openSharedSockets(libc, { address: options.udp, ...buffers }, setups.length);
-  const trunkSockets: RawSocket[] = [];
-  try {
-    for (let i = 0; i < setups.length; i++) {
-      const port = options.trunk.port === 0 ? 0 : options.trunk.port + i;
-      trunkSockets.push(openRawSocket(libc, { address: { ...options.trunk, port }, reusePort: false, ...buffers }));
-    }
-  } catch (error) {
-    closeAll(libc, [...publicSockets, ...trunkSockets]);
-    throw error;
-  }
+  const { workers: setups } = options;
+  const { publicSockets, trunkSockets } = options.inherited ? adoptSockets(libc, options.inherited) : openSockets(libc, options);
   const wakeFds = setups.map(() => libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   const threads = setups.map((setup, i) => {
     const workerData: MmsgWorkerSetup = {
@@ -40,7 +31,9 @@ export function startMmsgEngine(options: EngineOptions): RelayEngine {
   one[0] = 1;
   /** Sets a bit of the control word, then wakes the loop that it is for. */
   const signal = (worker: number, bit: number): void => {
-    Atomics.or(controlWord(setups[worker].shared), 0, bit);
+    const control = controlWord(setups[worker].shared);
+    Atomics.or(control, 0, bit);
+    Atomics.notify(control, 0);
     libc.write(wakeFds[worker], one, 8);
   };
   const stop = (): void => setups.forEach((_, i) => signal(i, STOP));
@@ -56,6 +49,24 @@ export function startMmsgEngine(options: EngineOptions): RelayEngine {
       post(threads[worker], records);
       signal(worker, MAIL);
     },
+    handover: {
+      sockets: setups.map((_, i) => ({ publicFd: publicSockets[i].fd, trunkFd: trunkSockets[i].fd })),
+      hold: () => Promise.all(threads.map((thread, i) => {
+        const held = heldFlows(thread);
+        signal(i, HOLD);
+        return held;
+      })),
+      release() {
+        for (const { shared } of setups) {
+          Atomics.and(controlWord(shared), 0, ~HOLD);
+          Atomics.notify(controlWord(shared), 0);
+        }
+      },
+      give(worker, flows) {
+        post(threads[worker], flows);
+        signal(worker, MAIL);
+      },
+    },
     async close() {
       process.off('exit', stop);
       stop();
@@ -64,6 +75,46 @@ export function startMmsgEngine(options: EngineOptions): RelayEngine {
       for (const fd of wakeFds) libc.close(fd);
     },
   };
+}
+
+interface EngineSockets {
+  readonly publicSockets: readonly RawSocket[];
+  readonly trunkSockets: readonly RawSocket[];
+}
+
+function openSockets(libc: Libc, { udp, trunk, receiveBuffer, sendBuffer, workers }: EngineOptions): EngineSockets {
+  const buffers = { receiveBuffer, sendBuffer };
+  const publicSockets = openSharedSockets(libc, { address: udp, ...buffers }, workers.length);
+  const trunkSockets: RawSocket[] = [];
+  try {
+    for (const [i] of workers.entries()) {
+      const port = trunk.port === 0 ? 0 : trunk.port + i;
+      trunkSockets.push(openRawSocket(libc, { address: { ...trunk, port }, reusePort: false, ...buffers }));
+    }
+  } catch (error) {
+    closeAll(libc, [...publicSockets, ...trunkSockets]);
+    throw error;
+  }
+  return { publicSockets, trunkSockets };
+}
+
+function adoptSockets(libc: Libc, pairs: readonly SocketPair[]): EngineSockets {
+  return {
+    publicSockets: pairs.map(({ publicFd }) => adoptRawSocket(libc, publicFd)),
+    trunkSockets: pairs.map(({ trunkFd }) => adoptRawSocket(libc, trunkFd)),
+  };
+}
+
+/** Resolves with the flows of a worker, which it says when it is held. */
+function heldFlows(thread: Worker): Promise<FlowList> {
+  return new Promise((resolve) => {
+    const listen = (message: unknown): void => {
+      if (typeof message !== 'object' || message === null || !('vouched' in message)) return;
+      thread.off('message', listen);
+      resolve(message as FlowList);
+    };
+    thread.on('message', listen);
+  });
 }
 
 function closeAll(libc: Libc, sockets: readonly RawSocket[]): void {

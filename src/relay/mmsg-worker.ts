@@ -5,9 +5,10 @@ import type { TrunkBundles } from '../net/trunk-bundles.ts';
 import type { RelayCore } from './core.ts';
 import type { CounterBlock } from './counters.ts';
 import { PacketPath } from './packet-path.ts';
+import { type FlowList, listFlows } from './handover-flows.ts';
 import { post } from './post.ts';
 import { RecoveryMail } from './recovery-mail.ts';
-import { MAIL, RUNNING, type RelayWorkerSetup, STOP, controlWord, makeCore, takeRecovered } from './worker-setup.ts';
+import { HOLD, MAIL, RUNNING, type RelayWorkerSetup, STOP, controlWord, makeCore, takeMail } from './worker-setup.ts';
 
 /**
  * A relay worker of the `mmsg` engine: a thread that lives in one blocking loop on two sockets.
@@ -86,11 +87,18 @@ class MmsgLoop {
   }
 
   run(): void {
+    // With the sockets of a relay that still reads them.
+    this.#rest();
     for (;;) {
       // A flood of one socket must not keep the other from being looked at.
       if (!this.#publicReady || !this.#trunkReady) this.#wait();
       const control = Atomics.load(this.#control, 0);
       if ((control & STOP) !== 0) return;
+      if ((control & HOLD) !== 0) {
+        post(parentPort, listFlows(this.#core.flows));
+        this.#rest();
+        continue;
+      }
       const now = performance.now();
       if ((control & MAIL) !== 0) this.#readMail(now);
       const busy = this.#publicReady || this.#trunkReady;
@@ -109,7 +117,17 @@ class MmsgLoop {
   #readMail(now: number): void {
     Atomics.and(this.#control, 0, ~MAIL);
     for (let mail = receiveMessageOnPort(parentPort!); mail !== undefined; mail = receiveMessageOnPort(parentPort!)) {
-      takeRecovered(this.#core, mail.message as Uint8Array, now);
+      takeMail(this.#core, mail.message as Uint8Array | FlowList, now);
+    }
+  }
+
+  /** Leaves the sockets alone for as long as HOLD is set. All that was received before has been sent. */
+  #rest(): void {
+    for (;;) {
+      const control = Atomics.load(this.#control, 0);
+      if ((control & (HOLD | STOP)) !== HOLD) return;
+      if ((control & MAIL) !== 0) this.#readMail(performance.now());
+      else Atomics.wait(this.#control, 0, control);
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Worker } from 'node:worker_threads';
 import type { TransportAddress } from '../wire/address.ts';
+import type { HandoverEngine, SocketPair } from './handover-engine.ts';
 import type { RelayWorkerSetup } from './worker-setup.ts';
 
 export interface EngineOptions {
@@ -10,9 +11,11 @@ export interface EngineOptions {
   readonly sendBuffer: number;
   /** One entry per worker. */
   readonly workers: readonly RelayWorkerSetup[];
+  /** Open sockets to use instead of opening any, one pair per worker; the engine closes them. */
+  readonly inherited?: readonly SocketPair[];
 }
 
-/** Running relay workers. What they say, but for that they run, are `RecoveryMessage`s. */
+/** Running relay workers. What they say, but for that they run or are held, are `RecoveryMessage`s. */
 export interface RelayEngine {
   readonly udp: TransportAddress;
   readonly trunk: readonly TransportAddress[];
@@ -21,6 +24,8 @@ export interface RelayEngine {
   readonly started: Promise<unknown>;
   /** Hands a worker the flow records that the recovery cache has found. */
   answer(worker: number, records: Uint8Array): void;
+  /** Null where sockets cannot change hands. */
+  readonly handover: HandoverEngine | null;
   /** Ends the workers, then closes the sockets. Called once. */
   close(): Promise<void>;
 }

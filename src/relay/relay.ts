@@ -12,6 +12,11 @@ import { startDgramEngine } from './dgram-engine.ts';
 import { startMmsgEngine } from './mmsg-engine.ts';
 import { DEFAULT_ALLOWED_TARGETS, parseNetwork } from './networks.ts';
 import { FlowSeal } from './flow-seal.ts';
+import type { HandoverEngine, HandoverFigures } from './handover-engine.ts';
+import type { FlowList } from './handover-flows.ts';
+import { HandoverHost } from './handover-host.ts';
+import { HandoverKeys } from './handover-wire.ts';
+import { Predecessor } from './predecessor.ts';
 import { FLOW_TTL_MS } from './recovery.ts';
 import { RecoveryDesk, type RecoveryFigures } from './recovery-desk.ts';
 import type { RecoveryMessage } from './recovery-mail.ts';
@@ -44,6 +49,13 @@ export interface RelayOptions {
   readonly sourceRate?: SourceRate;
   /** Remembers flows outside this process; closed with the relay. None unless given. */
   readonly store?: FlowStore;
+  /**
+   * Path of a Unix socket at which relays make way for each other without losing a packet. One that listens there
+   * is taken over from, sockets, flows and all; then this one listens there. Needs the mmsg engine. None unless given.
+   */
+  readonly handover?: string;
+  /** Told when a successor asked to take over and it came to nothing: this relay goes on. */
+  readonly onHandoverFailed?: (error: Error) => void;
 }
 
 /** What a relay is and holds, for a debug endpoint. No client address, no secret. */
@@ -65,6 +77,12 @@ export interface Relay {
    * a new relay serves every call again within one voice packet.
    */
   readonly finished: Promise<void>;
+  /** How it took over from a relay before it; null when there was none. */
+  readonly takenOver: HandoverFigures | null;
+  /** Resolves when a successor forwards in its place. Close it then: that tells the successor that all is free. */
+  readonly handedOver: Promise<HandoverFigures>;
+  /** Resolves when the relay that it took over from has let go of everything; at once when there was none. */
+  predecessorLeft(): Promise<void>;
   /** Live values, summed over the workers. */
   counters(): RelayCounters;
   /** Flows remembered now, summed over the workers; up to a second old. */
@@ -72,7 +90,7 @@ export interface Relay {
   /** What the recovery cache did; null without one. */
   recovery(): RecoveryFigures | null;
   dump(): RelayDump;
-  /** Goes on until no client has sent for five seconds, or `timeoutMs` has passed; then closes. */
+  /** Goes on until no client has sent for five seconds, or `timeoutMs` has passed; then closes. Ends when handed over. */
   drain(timeoutMs: number): Promise<void>;
   /** Stops forwarding and closes the sockets. Idempotent. */
   close(): Promise<void>;
@@ -90,9 +108,11 @@ const DRAIN_CHECK_MS = 100;
  */
 export async function startRelay(options: RelayOptions): Promise<Relay> {
   const engine = resolveEngine(options.engine ?? 'auto');
-  const count = options.workers ?? (engine === 'mmsg' ? availableParallelism() : 1);
-  checkOptions(options, engine, count);
-  const workers = Array.from({ length: count }, () => workerSetup(options));
+  const usual = options.workers ?? (engine === 'mmsg' ? availableParallelism() : 1);
+  checkOptions(options, engine, usual);
+  const predecessor = options.handover === undefined ? null : await Predecessor.find(options.handover, handoverKeys(options), { cluster: 0, ...options });
+  const count = predecessor?.sockets.length ?? usual;
+  const workers = Array.from({ length: count }, () => workerSetup(options, predecessor !== null));
   const start = engine === 'mmsg' ? startMmsgEngine : startDgramEngine;
   const running = await start({
     udp: options.udp,
@@ -100,12 +120,14 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     receiveBuffer: DEFAULT_SOCKET_BUFFER,
     sendBuffer: DEFAULT_SOCKET_BUFFER,
     workers,
+    ...(predecessor && { inherited: predecessor.sockets }),
   });
-  const relay = new RunningRelay(engine, options, running, workers);
+  const relay = new RunningRelay(engine, options, running, workers, predecessor);
   try {
-    await running.started;
+    await relay.start();
   } catch (error) {
     relay.finished.catch(() => undefined);
+    predecessor?.abandon();
     await relay.close();
     throw error;
   }
@@ -117,23 +139,73 @@ class RunningRelay implements Relay {
   readonly udp: TransportAddress;
   readonly trunk: readonly TransportAddress[];
   readonly finished: Promise<void>;
-  readonly #cluster: number;
+  readonly handedOver: Promise<HandoverFigures>;
+  takenOver: HandoverFigures | null = null;
+  readonly #options: RelayOptions;
+  readonly #predecessor: Predecessor | null;
+  #host: HandoverHost | null = null;
+  #isHandedOver = false;
+  #resolveHandedOver: (figures: HandoverFigures) => void = () => undefined;
   readonly #running: RelayEngine;
   readonly #workers: readonly RelayWorkerSetup[];
   readonly #desk: RecoveryDesk | null;
   readonly #aborter = new AbortController();
   #closing: Promise<void> | null = null;
 
-  constructor(engine: 'mmsg' | 'dgram', options: RelayOptions, running: RelayEngine, workers: readonly RelayWorkerSetup[]) {
+  constructor(
+    engine: 'mmsg' | 'dgram',
+    options: RelayOptions,
+    running: RelayEngine,
+    workers: readonly RelayWorkerSetup[],
+    predecessor: Predecessor | null,
+  ) {
     this.engine = engine;
     this.udp = running.udp;
     this.trunk = running.trunk;
-    this.#cluster = options.cluster ?? 0;
+    this.#options = options;
+    this.#predecessor = predecessor;
+    this.handedOver = new Promise((resolve) => (this.#resolveHandedOver = resolve));
     this.#running = running;
     this.#workers = workers;
     this.#desk = options.store === undefined ? null : openDesk(options, options.store, running);
     // `once` rejects when the thread emits `error`, which it does before `exit`.
     this.finished = Promise.all(running.threads.map((thread) => once(thread, 'exit'))).then(() => this.#closing ?? died());
+  }
+
+  /** Resolves when it forwards, and waits for a successor if it is to. */
+  async start(): Promise<void> {
+    const { handover: engine, started } = this.#running;
+    const { handover: path } = this.#options;
+    await started;
+    if (path === undefined || engine === null) return;
+    if (this.#predecessor !== null) this.takenOver = await this.#predecessor.takeOver(engine);
+    const onFailed = this.#options.onHandoverFailed ?? (() => undefined);
+    try {
+      this.#host = this.#openHost(path, engine, onFailed);
+    } catch (error) {
+      // Calls depend on it already: that it cannot hand over in its turn is no reason to end them.
+      if (this.takenOver === null) throw error;
+      onFailed(error as Error);
+    }
+  }
+
+  #openHost(path: string, engine: HandoverEngine, onFailed: (error: Error) => void): HandoverHost {
+    return new HandoverHost({
+      path,
+      engine,
+      keys: handoverKeys(this.#options),
+      state: { udp: formatAddress(this.udp), trunk: this.trunk.map(formatAddress), cluster: this.#options.cluster ?? 0 },
+      onGone: (figures) => {
+        this.#isHandedOver = true;
+        this.#aborter.abort();
+        this.#resolveHandedOver(figures);
+      },
+      onFailed,
+    });
+  }
+
+  async predecessorLeft(): Promise<void> {
+    await this.#predecessor?.left();
   }
 
   counters(): RelayCounters {
@@ -152,7 +224,7 @@ class RunningRelay implements Relay {
     return {
       engine: this.engine,
       udp: formatAddress(this.udp),
-      cluster: this.#cluster,
+      cluster: this.#options.cluster ?? 0,
       workers: this.#workers.map(({ shared }, i) => ({
         trunk: formatAddress(this.trunk[i]),
         flows: counterBlock(shared).flows,
@@ -165,13 +237,14 @@ class RunningRelay implements Relay {
     const deadline = performance.now() + timeoutMs;
     let received = this.counters().clientReceived;
     let quietSince = performance.now();
-    for (let now = quietSince; now < deadline && now - quietSince < QUIET_MS && !this.#closing; now = performance.now()) {
+    for (let now = quietSince; now < deadline && now - quietSince < QUIET_MS && !this.#aborter.signal.aborted; now = performance.now()) {
       await delay(Math.min(DRAIN_CHECK_MS, deadline - now), undefined, { signal: this.#aborter.signal }).catch(() => undefined);
       const latest = this.counters().clientReceived;
       if (latest !== received) quietSince = performance.now();
       received = latest;
     }
-    await this.close();
+    // A successor takes the closing for the sign that all is free; what else there is, the owner knows.
+    if (!this.#isHandedOver) await this.close();
   }
 
   close(): Promise<void> {
@@ -183,7 +256,12 @@ class RunningRelay implements Relay {
   async #end(): Promise<void> {
     await this.#desk?.close();
     await this.#running.close();
+    this.#host?.close();
   }
+}
+
+function handoverKeys({ secret, previousSecret }: RelayOptions): HandoverKeys {
+  return new HandoverKeys(secret, previousSecret);
 }
 
 function openDesk({ secret, previousSecret, cluster = 0 }: RelayOptions, store: FlowStore, running: RelayEngine): RecoveryDesk {
@@ -194,8 +272,8 @@ function openDesk({ secret, previousSecret, cluster = 0 }: RelayOptions, store: 
     answer: (worker, records) => running.answer(worker, records),
   });
   for (const [i, thread] of running.threads.entries()) {
-    thread.on('message', (message: typeof RUNNING | RecoveryMessage) => {
-      if (message !== RUNNING) desk.handle(i, message);
+    thread.on('message', (message: typeof RUNNING | FlowList | RecoveryMessage) => {
+      if (message !== RUNNING && 'lookups' in message) desk.handle(i, message);
     });
   }
   return desk;
@@ -210,7 +288,7 @@ function resolveEngine(engine: UdpEngine): 'mmsg' | 'dgram' {
   return typeof loadLibc() === 'string' ? 'dgram' : 'mmsg';
 }
 
-function workerSetup(options: RelayOptions): RelayWorkerSetup {
+function workerSetup(options: RelayOptions, held: boolean): RelayWorkerSetup {
   return {
     secret: options.secret,
     previousSecret: options.previousSecret,
@@ -222,7 +300,7 @@ function workerSetup(options: RelayOptions): RelayWorkerSetup {
     publicFamily: options.udp.family,
     sourceRate: options.sourceRate ?? DEFAULT_SOURCE_RATE,
     recovery: options.store !== undefined,
-    shared: makeShared(),
+    shared: makeShared(held),
   };
 }
 
@@ -235,6 +313,9 @@ function checkOptions(options: RelayOptions, engine: 'mmsg' | 'dgram', workers: 
   }
   if (options.trunk.port + workers - 1 > 65535) {
     throw new RangeError(`${workers} workers need trunk ports up to ${options.trunk.port + workers - 1}: choose a lower one`);
+  }
+  if (engine === 'dgram' && options.handover !== undefined) {
+    throw new RangeError('A handover needs the mmsg engine, for node:dgram cannot pass its sockets on');
   }
   const mtu = options.trunkMtu ?? TRUNK_MTU;
   if (!(mtu >= 576 && mtu <= MAX_DATAGRAM_BYTES)) {

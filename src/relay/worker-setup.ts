@@ -3,6 +3,7 @@ import { TrunkCookies } from '../wire/trunk.ts';
 import { RelayCore } from './core.ts';
 import { COUNTER_BYTES, CounterBlock } from './counters.ts';
 import { FLOW_RECORD_BYTES, FLOW_TARGET_OFFSET, flowRecordPort } from './flow-record.ts';
+import { type FlowList, takeFlows } from './handover-flows.ts';
 import { NetworkList } from './networks.ts';
 import type { FlowRecovery } from './recovery.ts';
 import { SourceLimit, type SourceRate } from './source-limit.ts';
@@ -24,17 +25,21 @@ export interface RelayWorkerSetup {
   readonly shared: SharedArrayBuffer;
 }
 
-/** Bits of the control word, set by the main thread: end the loop; read the message port. */
+/** Bits of the control word, set by the main thread: end the loop; read the message port; leave the sockets alone. */
 export const STOP = 1;
 export const MAIL = 2;
+export const HOLD = 4;
 
 /** What a worker of the mmsg engine says once its loop is about to run. */
 export const RUNNING = 'running';
 
 const CONTROL_BYTES = 8;
 
-export function makeShared(): SharedArrayBuffer {
-  return new SharedArrayBuffer(CONTROL_BYTES + COUNTER_BYTES);
+/** @param held the worker starts with {@link HOLD}, where the engine knows that. */
+export function makeShared(held = false): SharedArrayBuffer {
+  const shared = new SharedArrayBuffer(CONTROL_BYTES + COUNTER_BYTES);
+  if (held) Atomics.store(controlWord(shared), 0, HOLD);
+  return shared;
 }
 
 export function controlWord(shared: SharedArrayBuffer): Int32Array {
@@ -62,6 +67,12 @@ export function makeCore(setup: RelayWorkerSetup, recovery: FlowRecovery | null)
     sourceLimit: new SourceLimit(setup.sourceRate),
   });
   return { core, counters, cookies };
+}
+
+/** Gives a core what came by mail: flows that the recovery cache has found, or those of the relay before. */
+export function takeMail(core: RelayCore, mail: Uint8Array | FlowList, now: number): void {
+  if ('vouched' in mail) takeFlows(core, mail, now);
+  else takeRecovered(core, mail, now);
 }
 
 /** Gives a core the flows that the recovery cache has found. */

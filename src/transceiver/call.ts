@@ -58,6 +58,7 @@ export class Call implements ConversationPort {
   #timings: { iceMs: number | null; dtlsMs: number | null; eventsMs: number | null; firstAudioMs: number | null } = {
     iceMs: null, dtlsMs: null, eventsMs: null, firstAudioMs: null,
   };
+  #security: { dtlsVersion: string; srtpProfile: string | null } | null = null;
   #eventsChannel: number | null = null;
   /** Set once the call is to end: the reason, and when to stop waiting for the last events to arrive. */
   #ending: { reason: string; by: number } | null = null;
@@ -122,6 +123,13 @@ export class Call implements ConversationPort {
     if (this.#session.closed) this.#finish();
   }
 
+  /** The server stops when `withinMs` have passed: for the agent to know. */
+  announceStop(withinMs: number, now: number): void {
+    this.#now = now;
+    this.#conversation.drain(withinMs, now);
+    this.#host.touched(this);
+  }
+
   /** Says goodbye and ends the call. Idempotent. */
   close(reason: string, now: number): void {
     this.#now = now;
@@ -179,6 +187,7 @@ export class Call implements ConversationPort {
       id: this.id,
       ageMs: this.#sinceStart(),
       timings: { ...this.#timings },
+      security: this.#security,
       ending: this.#ending?.reason ?? null,
       session: this.#session.dump(),
       conversation: this.#conversation.dump(),
@@ -198,6 +207,7 @@ export class Call implements ConversationPort {
         break;
       case 'connected':
         this.#timings.dtlsMs = this.#sinceStart();
+        this.#security = { dtlsVersion: output.dtlsVersion, srtpProfile: output.srtpProfile };
         this.#conversation.open(this.#now);
         break;
       case 'channel':
@@ -229,7 +239,7 @@ export class Call implements ConversationPort {
     const reason = this.#ending?.reason ?? 'closed-locally';
     this.#conversation.close(reason, this.#now);
     for (const observer of this.#observers) observer.ended(reason);
-    this.log.info({ reason, ageMs: this.#sinceStart(), ...this.#timings, rtp: this.#session.stats() }, 'call ended');
+    this.log.info({ reason, ageMs: this.#sinceStart(), ...this.#timings, ...this.#security, rtp: this.#session.stats() }, 'call ended');
     this.#session.dispose();
     this.#host.ended(this, reason);
   }

@@ -35,6 +35,7 @@ export type ShardRequest =
   | { readonly type: 'observe'; readonly callId: string; readonly observerId: number }
   | { readonly type: 'stats' }
   | { readonly type: 'dump'; readonly callId: string }
+  | { readonly type: 'announce-stop'; readonly withinMs: number }
   | { readonly type: 'close'; readonly reason: string };
 
 /** What each request is answered with. */
@@ -45,6 +46,7 @@ export interface ShardResults {
   observe: null;
   stats: MetricReading[];
   dump: unknown;
+  'announce-stop': null;
   close: null;
 }
 

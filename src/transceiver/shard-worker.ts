@@ -48,6 +48,9 @@ async function serve(shard: Shard, observers: ShardObservers, request: ShardRequ
       return shard.stats();
     case 'dump':
       return shard.dump(request.callId);
+    case 'announce-stop':
+      shard.announceStop(request.withinMs);
+      return null;
     case 'close':
       await shard.close(request.reason);
       return null;

@@ -200,6 +200,12 @@ export class Shard implements UdpSocketHandler, CallHost {
     return this.#calls.get(callId)?.dump() ?? null;
   }
 
+  /** Tells all agents that the server stops when `withinMs` have passed. */
+  announceStop(withinMs: number): void {
+    const now = performance.now();
+    for (const call of this.#calls.values()) call.announceStop(withinMs, now);
+  }
+
   /** Ends all calls and closes the socket. */
   async close(reason: string): Promise<void> {
     const now = performance.now();

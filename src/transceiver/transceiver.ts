@@ -46,7 +46,7 @@ export interface Transceiver extends CallService {
   metrics(): Promise<MetricReading[]>;
   /** What is known of one call, for debugging; null when there is no such call. */
   dump(callId: string): Promise<unknown>;
-  /** Takes no new calls and waits until the live ones have ended, at most `timeoutMs`. */
+  /** Takes no new calls, tells the agents, and waits until the live ones have ended, at most `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>;
   /** Ends every call with `reason` and stops the threads. Idempotent. */
   close(reason?: string): Promise<void>;
@@ -157,6 +157,8 @@ class ShardedTransceiver implements Transceiver {
 
   async drain(timeoutMs: number): Promise<void> {
     this.#draining = true;
+    // What a shard was asked before, it has done by then: no call is left out. One that has died has none.
+    for (const shard of this.#shards) shard.request({ type: 'announce-stop', withinMs: timeoutMs }).catch(() => undefined);
     const idle = Promise.all(this.#shards.map((shard) => shard.whenIdle()));
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise((resolve) => (timer = setTimeout(resolve, timeoutMs)));

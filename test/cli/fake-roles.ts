@@ -16,6 +16,9 @@ export const fakeRoles: Roles = {
       udp: options.udp.port === 0 ? { ...options.udp, port: 50_000 } : options.udp,
       metrics: () => [{ name: 'earshot_relay_flows', help: 'Flows.', value: 2 }],
       finished: finished.promise,
+      takenOver: null,
+      handedOver: new Promise(() => undefined),
+      predecessorLeft: async () => undefined,
       async drain(timeoutMs) {
         report('relay-draining', { timeoutMs });
         await new Promise((resolve) => setTimeout(resolve, timeoutMs));

@@ -128,6 +128,24 @@ test('close is told once, with the reason, also to a session that opens later', 
   assert.deepEqual(reasons, ['hangup', 'too slow']);
 });
 
+test('the agent is told that the server stops, also one that opens later: with the time that is left', async () => {
+  const told: number[] = [];
+  const session: AgentSession = { draining: ({ withinMs }) => void told.push(withinMs) };
+  const call = await new TestCall(agentWith(session)).start();
+  call.conversation.drain(60_000, call.now);
+  assert.deepEqual(told, [60_000]);
+
+  let open: (session: AgentSession) => void = () => {};
+  const slow = await new TestCall(agentWith({}, () => new Promise((resolve) => (open = resolve)))).start();
+  slow.conversation.drain(60_000, slow.now);
+  slow.send({ type: 'input_audio_buffer.clear' });
+  slow.conversation.handleEvent('{}', slow.now + 500);
+  open(session);
+  await settled();
+  assert.deepEqual(told, [60_000, 59_500]);
+  await new TestCall(agentWith({})).start().then((other) => other.conversation.drain(1000, other.now));
+});
+
 test('after the end an agent can do nothing any more', async () => {
   let handle: AgentCall | undefined;
   const call = await new TestCall(agentWith({}, (given) => ((handle = given), {}))).start();

@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { test } from 'node:test';
-import { stringify } from 'yaml';
 import { similarity } from '../support/audio.ts';
 import { EarshotProcess, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
 import { decodeHeard, LibdatachannelCaller } from '../support/libdatachannel-caller.ts';
+import { startGateway } from './gateway-process.ts';
 import { utterance } from './voices.ts';
 
 const SECRET = { EARSHOT_SECRET: 'a secret that all roles of this test share' };
@@ -56,28 +53,15 @@ async function assertEchoes(endpoint: string, udp: string): Promise<void> {
 test('a caller is brought to the first cluster, and when that dies to the second, by the same address', { timeout: 90_000 }, async () => {
   await using first = await startCluster(1);
   await using second = await startCluster(2);
-  const folder = await mkdtemp(path.join(tmpdir(), 'earshot-e2e-'));
-  const file = path.join(folder, 'clusters.yaml');
-  const entry = (id: number, name: string, { http, udp }: Cluster): object => ({
-    id, name, latitude: 50, longitude: 8 + id, signaling: `http://${http}`, ingress: [{ address: udp }],
-  });
-  await writeFile(file, stringify({ clusters: [entry(1, 'first', first), entry(2, 'second', second)] }));
-  const http = `127.0.0.1:${await freeTcpPort()}`;
-  // A dead cluster refuses the connection at once; a machine that is busy must not make a living one look slow.
-  await using gateway = new EarshotProcess(
-    ['gateway', '--http', http, '--clusters', file, '--attempt-timeout', '10s', '--drain-timeout', '0s'],
-    SECRET,
-  );
-  await gateway.ready(`http://${http}`);
-  const endpoint = `http://${http}/v1/realtime/calls`;
+  const clusters = Object.entries({ first, second }).map(([name, { http, udp }], i) => ({ id: i + 1, name, signaling: `http://${http}`, udp }));
+  await using gateway = await startGateway(clusters, SECRET);
+  const { endpoint } = gateway;
 
   await assertEchoes(endpoint, first.udp);
   await first.transceiver.kill();
   await assertEchoes(endpoint, second.udp);
 
-  const metrics = await (await fetch(`http://${http}/metrics`)).text();
+  const metrics = await (await fetch(`${gateway.url}/metrics`)).text();
   assert.match(metrics, /earshot_gateway_decisions_total\{cluster="first",reason="first-listed"\} 1/);
   assert.match(metrics, /earshot_gateway_decisions_total\{cluster="second",reason="fail-over"\} 1/);
-  await gateway.stop();
-  await rm(folder, { recursive: true });
 });

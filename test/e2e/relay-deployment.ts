@@ -1,8 +1,11 @@
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { Caller } from '../../bench/call-parts/caller.ts';
 import { readStamp } from '../../bench/call-parts/stamp.ts';
-import { EarshotProcess, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
+import { EarshotProcess, type ProcessExit, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
 
-const ENVIRONMENT = { EARSHOT_SECRET: 'a secret that both roles of this test share' };
+export const ENVIRONMENT = { EARSHOT_SECRET: 'a secret that both roles of this test share' };
 const FRAME_MS = 20;
 /** Workers may each take a port after the first. */
 const TRUNK_PORTS = 4;
@@ -10,6 +13,10 @@ const TRUNK_PORTS = 4;
 export interface DeploymentOptions {
   readonly agent: string;
   readonly redis?: string;
+  /** 0 unless given. */
+  readonly cluster?: number;
+  /** Whether a relay can take over from the one before. */
+  readonly handover?: boolean;
 }
 
 /** One relay that can be killed and started again, and one transceiver, as processes of their own. */
@@ -20,37 +27,57 @@ export class Deployment {
   readonly trunk: string;
   readonly #relayArguments: readonly string[];
   readonly #relayHttp: string;
-  readonly #transceiver: EarshotProcess;
+  readonly #transceiverArguments: readonly string[];
+  #transceiver: EarshotProcess | null = null;
   #relay: EarshotProcess | null = null;
 
-  private constructor(endpoint: string, udp: string, relayHttp: string, relayArguments: readonly string[], transceiver: EarshotProcess) {
+  private constructor(endpoint: string, udp: string, relayHttp: string, relayArguments: readonly string[], transceiverArguments: readonly string[]) {
     this.endpoint = endpoint;
     this.udp = udp;
     this.trunk = relayArguments[4];
     this.#relayHttp = relayHttp;
     this.#relayArguments = relayArguments;
-    this.#transceiver = transceiver;
+    this.#transceiverArguments = transceiverArguments;
   }
 
-  static async start({ agent, redis }: DeploymentOptions): Promise<Deployment> {
+  static async start({ agent, redis, handover, cluster = 0 }: DeploymentOptions): Promise<Deployment> {
     const udp = `127.0.0.1:${await freeUdpPort()}`;
     const relayHttp = `127.0.0.1:${await freeTcpPort()}`;
     const http = `127.0.0.1:${await freeTcpPort()}`;
     const trunk = `127.0.0.1:${await freeUdpPort(TRUNK_PORTS)}`;
-    const relay = ['relay', '--udp', udp, '--trunk', trunk, '--http', relayHttp, '--workers', '2'];
+    const relay = ['relay', '--udp', udp, '--trunk', trunk, '--http', relayHttp, '--workers', '2', '--cluster', String(cluster)];
     if (redis !== undefined) relay.push('--redis', redis);
+    if (handover) relay.push('--handover', path.join(await mkdtemp(path.join(tmpdir(), 'earshot-')), 'relay.sock'));
     const ownTrunk = `127.0.0.1:${await freeUdpPort(TRUNK_PORTS)}`;
-    const transceiver = new EarshotProcess(
-      ['transceiver', '--http', http, '--trunk', ownTrunk, '--ingress', udp, '--agent', agent, '--workers', '1'],
-      ENVIRONMENT,
-    );
+    const transceiver = ['transceiver', '--http', http, '--trunk', ownTrunk, '--ingress', udp, '--agent', agent, '--workers', '1', '--cluster', String(cluster)];
     const deployment = new Deployment(`http://${http}/v1/realtime/calls`, udp, `http://${relayHttp}`, relay, transceiver);
-    await Promise.all([transceiver.ready(`http://${http}`), deployment.startRelay()]);
+    await Promise.all([deployment.startTransceiver(), deployment.startRelay()]);
     return deployment;
   }
 
   get relay(): EarshotProcess {
     return this.#relay!;
+  }
+
+  get transceiver(): EarshotProcess {
+    return this.#transceiver!;
+  }
+
+  /** Where the transceiver's HTTP API is, `http://127.0.0.1:port`. */
+  get signaling(): string {
+    return new URL(this.endpoint).origin;
+  }
+
+  async startTransceiver(): Promise<void> {
+    this.#transceiver = new EarshotProcess(this.#transceiverArguments, ENVIRONMENT);
+    await this.#transceiver.ready(this.signaling);
+  }
+
+  /** Tells the transceiver to stop; resolves when it has taken note, with a promise of its end. */
+  async drainTransceiver(): Promise<{ readonly exited: Promise<ProcessExit> }> {
+    process.kill(this.transceiver.pid, 'SIGTERM');
+    for (let status = 200; status === 200; ) status = (await fetch(`${this.signaling}/readyz`)).status;
+    return { exited: this.transceiver.exited() };
   }
 
   /** Starts a relay; resolves with the time of `performance.now()` from which on it forwarded. */
@@ -60,6 +87,17 @@ export class Deployment {
     await relay.ready(this.#relayHttp);
     const [, time = ''] = /"time":"([^"]+)"[^\n]*"relay started"/.exec(relay.output) ?? [];
     return Date.parse(time) - performance.timeOrigin;
+  }
+
+  /** Starts a relay that takes over from the one before it; resolves with the end of that one. */
+  async replaceRelay(): Promise<ProcessExit> {
+    const before = this.relay;
+    const successor = new EarshotProcess(this.#relayArguments, ENVIRONMENT);
+    this.#relay = successor;
+    const exit = await Promise.race([before.exited(), successor.exited().then(() => null)]);
+    if (exit === null) throw new Error(`the successor ended:\n${successor.output}`);
+    await successor.ready(this.#relayHttp);
+    return exit;
   }
 
   /** Ends the relay as a crash would. */
@@ -74,11 +112,11 @@ export class Deployment {
 
   /** The value of one series of the transceiver's metrics, by its full name. */
   transceiverMetric(series: string): Promise<number> {
-    return metric(new URL(this.endpoint).origin, series);
+    return metric(this.signaling, series);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.#relay?.kill(), this.#transceiver.kill()]);
+    await Promise.all([this.#relay?.kill(), this.#transceiver?.kill()]);
   }
 }
 
@@ -146,9 +184,10 @@ export class Callers {
     return this.lines.map(({ heardAt }) => Math.max(0, (heardAt.find((at) => at >= upAt) ?? Number.POSITIVE_INFINITY) - upAt));
   }
 
+  /** Hangs up. Idempotent. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#clock);
-    await Promise.all(this.lines.map(({ caller }) => caller.close()));
+    await Promise.all(this.lines.splice(0).map(({ caller }) => caller.close()));
   }
 
   #tick(): void {

@@ -1,20 +1,19 @@
 import type { Agent } from '../../src/agents/index.ts';
+import { SILENT_PACKET } from '../support/silent-packet.ts';
 
-const RATE = 24_000;
-const SECONDS = 120;
+const FRAMES = 60 * 50;
 
-/** Talks from the beginning on, to nobody in particular, and never listens. */
+/** Sends every packet straight back, and talks for a minute when it is asked to. */
 const talker: Agent = {
   name: 'talker',
-  format: { codec: 'pcm16', rate: RATE },
+  format: { codec: 'opus' },
   turns: false,
-  open(call) {
-    const samples = Int16Array.from({ length: RATE * SECONDS }, (_, i) => 6000 * Math.sin((2 * Math.PI * 440 * i) / RATE));
-    call.respond((response) => {
-      response.play(samples);
-    });
-    return {};
-  },
+  open: (call) => ({
+    opus: (frame) => call.forward(frame),
+    answer(response) {
+      for (let i = 0; i < FRAMES; i++) response.play(SILENT_PACKET);
+    },
+  }),
 };
 
 export default talker;

@@ -76,6 +76,14 @@ export class EarshotProcess {
     throw this.#failure('did not become ready');
   }
 
+  /** Resolves when the output has matched; the time limit is the test's. */
+  async printed(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.#output)) {
+      if (this.#exit) throw this.#failure(`ended before it printed ${pattern}`);
+      await Promise.race([this.#exited, ...[this.#child.stdout, this.#child.stderr].map((stream) => once(stream!, 'data'))]);
+    }
+  }
+
   /** Resolves when the process has ended and its output is complete. */
   exited(): Promise<ProcessExit> {
     return this.#exited;

@@ -4,11 +4,14 @@ import './release-libdatachannel.ts';
 import { fromPcm16, resample, toPcm16, type Sound } from './audio.ts';
 import { EventMailbox, type RealtimeEvent } from './event-mailbox.ts';
 import { buildRtp, readRtp, type RtpPacket } from './rtp.ts';
+import { SILENT_PACKET } from './silent-packet.ts';
 
 export interface CallerOptions {
   /** Where the offer is posted: `http://127.0.0.1:8080/v1/realtime/calls`. */
   readonly endpoint: string;
   readonly apiKey?: string;
+  /** Silence is one packet, again and again, which costs no encoder's time: for many calls at once. */
+  readonly cheapSilence?: boolean;
 }
 
 /** A received packet with its arrival in milliseconds of `performance.now()`. */
@@ -49,6 +52,8 @@ export class LibdatachannelCaller {
   #sequenceNumber = 1000;
   #timestamp = 160_000;
   #microphone: NodeJS.Timeout | undefined;
+  /** Switches the microphone off: not even silence leaves. */
+  muted = false;
   #heardWaiters: (() => void)[] = [];
   readonly #ended: Promise<string>;
 
@@ -151,7 +156,7 @@ export class LibdatachannelCaller {
     const tick = (): void => {
       while (began + frames * FRAME_MS <= performance.now()) {
         const speech = this.#speech.shift();
-        this.#sendFrame(speech?.frame ?? silent);
+        this.#sendFrame(speech ? this.#encoder.encode(speech.frame) : this.#options.cheapSilence ? SILENT_PACKET : this.#encoder.encode(silent));
         speech?.sent?.(performance.now());
         frames++;
       }
@@ -160,16 +165,17 @@ export class LibdatachannelCaller {
     tick();
   }
 
-  #sendFrame(pcm: Int16Array): void {
+  #sendFrame(payload: Uint8Array): void {
     const packet = buildRtp({
       payloadType: PAYLOAD_TYPE,
       marker: false,
       sequenceNumber: this.#sequenceNumber++,
       timestamp: this.#timestamp,
       ssrc: SSRC,
-      payload: this.#encoder.encode(pcm),
+      payload,
     });
     this.#timestamp += FRAME_SAMPLES;
+    if (this.muted) return;
     try {
       this.#track.sendMessageBinary(packet);
     } catch {

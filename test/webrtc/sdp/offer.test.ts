@@ -15,7 +15,7 @@ const EXPECTED: Readonly<Record<string, readonly [string, string | null, string 
   'chromium-two-audio': ['0 2', '111 mid=4 level=1 cc=3 transport-cc sendrecv', 'modern 5000 262144'],
   'chromium-data': ['0', null, 'modern 5000 262144'],
   'chromium-data-gathered': ['0', null, 'modern 5000 262144'],
-  'firefox-audio-data': ['0 1', '109 mid=3 level=1 cc=null sendrecv', 'modern 5000 1073741823'],
+  'firefox-audio-data': ['0 1', '109 mid=3 level=1 cc=7 transport-cc sendrecv', 'modern 5000 1073741823'],
   'firefox-audio-video-bundle-only': ['0 2', '109 mid=3 level=null cc=null sendrecv', 'modern 5000 1073741823'],
   'safari-audio-data': ['0 1', '111 mid=4 level=1 cc=3 transport-cc sendrecv', 'modern 5000 65536'],
   'pion-audio-data': ['0 1', '111 mid=null level=null cc=1 transport-cc sendrecv', 'modern 5000 1073741823'],
