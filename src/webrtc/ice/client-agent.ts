@@ -9,6 +9,7 @@ import {
   authenticateRequest,
   iceGeneration,
   readBinding,
+  requestFault,
   type AuthenticationFault,
   type IceGeneration,
   type RequestFault,
@@ -16,6 +17,7 @@ import {
 } from './binding-request.ts';
 import type { IceCredentials } from './credentials.ts';
 import { IceOutbox } from './outbox.ts';
+import type { StunCargo } from './stun-cargo.ts';
 
 export interface IceClientOptions {
   readonly local: IceCredentials;
@@ -118,6 +120,8 @@ export class IceClientAgent {
     'role-conflict': 0,
   };
 
+  /** What checks and answers carry besides; null while there is nothing. To be set before the first check is due. */
+  cargo: StunCargo | null = null;
   readonly #random: RandomSource;
   readonly #consentTimeout: number;
   readonly #connectTimeout: number;
@@ -142,7 +146,7 @@ export class IceClientAgent {
     this.#nextSlot = options.now;
     this.#failAt = options.now + this.#connectTimeout;
     this.#random(this.#tieBreaker);
-    for (const remote of options.remoteCandidates) this.addRemoteCandidate(remote, options.now);
+    for (const remote of options.remoteCandidates) this.#addPair(remote, options.now);
   }
 
   get state(): IceState {
@@ -166,9 +170,7 @@ export class IceClientAgent {
 
   /** A trickled candidate. One too many, or a known one, is ignored. */
   addRemoteCandidate(remote: TransportAddress, now: number): void {
-    if (this.#pairs.length === MAX_REMOTE_CANDIDATES) return;
-    if (this.#pairs.some((pair) => sameAddress(pair.remote, remote))) return;
-    this.#pairs.push({ remote, nextCheckAt: now, backOff: FIRST_BACK_OFF });
+    this.#addPair(remote, now);
     this.#sendDueChecks(now);
   }
 
@@ -181,7 +183,7 @@ export class IceClientAgent {
     const fault = readBinding(message, data);
     if (fault) return this.#drop(fault);
     if (message.class === 'indication') return this.#drop('indication');
-    return message.class === 'request' ? this.#handleRequest(from) : this.#handleResponse(from, now);
+    return message.class === 'request' ? this.#handleRequest(from, now) : this.#handleResponse(from, now);
   }
 
   handleTimeout(now: number): void {
@@ -226,12 +228,19 @@ export class IceClientAgent {
     };
   }
 
-  #handleRequest(from: TransportAddress): boolean {
+  #addPair(remote: TransportAddress, now: number): void {
+    if (this.#pairs.length === MAX_REMOTE_CANDIDATES) return;
+    if (this.#pairs.some((pair) => sameAddress(pair.remote, remote))) return;
+    this.#pairs.push({ remote, nextCheckAt: now, backOff: FIRST_BACK_OFF });
+  }
+
+  #handleRequest(from: TransportAddress, now: number): boolean {
     const fault = authenticateRequest(message, this.#generation);
     if (fault) return this.#drop(fault);
-    const answer = answerRequest(message, from, this.#generation, StunAttribute.iceControlling, writer);
-    if (answer.fault) this.counters[answer.fault]++;
-    this.#outbox.transmit(answer.data, from);
+    const requestError = requestFault(message, StunAttribute.iceControlling);
+    if (requestError) this.counters[requestError]++;
+    else this.cargo?.unload(message, now, this.#roundTripTime);
+    this.#outbox.transmit(answerRequest(message, requestError, from, this.#generation, writer, this.cargo), from);
     return true;
   }
 
@@ -253,6 +262,7 @@ export class IceClientAgent {
     this.#lastAnswerAt = now;
     this.#chosen ??= transaction.pair;
     if (transaction.pair === this.#chosen) this.#renewConsent(this.#chosen, now);
+    this.cargo?.unload(message, now, this.#roundTripTime);
     return true;
   }
 
@@ -272,10 +282,10 @@ export class IceClientAgent {
   #sendDueChecks(now: number): void {
     if (now < this.#nextCheckAt()) return;
     const pair = this.#chosen ?? this.#earliest();
-    this.#check(pair, now);
+    const more = this.#check(pair, now);
     this.#nextSlot = now + PACING;
-    pair.nextCheckAt = now + pair.backOff;
-    pair.backOff = Math.min(pair.backOff * 2, LAST_BACK_OFF);
+    pair.nextCheckAt = now + (more ? PACING : pair.backOff);
+    if (!more) pair.backOff = Math.min(pair.backOff * 2, LAST_BACK_OFF);
   }
 
   #nextCheckAt(): number {
@@ -292,7 +302,8 @@ export class IceClientAgent {
     pair.backOff = FIRST_BACK_OFF;
   }
 
-  #check(pair: Pair, now: number): void {
+  /** True when there is reason for another soon. */
+  #check(pair: Pair, now: number): boolean {
     const { local, remote } = this.#generation;
     const id = new Uint8Array(12);
     this.#random(id);
@@ -301,10 +312,12 @@ export class IceClientAgent {
     writer.uint32(StunAttribute.priority, PRIORITY);
     writer.attribute(StunAttribute.iceControlling, this.#tieBreaker);
     writer.flag(StunAttribute.useCandidate);
+    const more = this.cargo?.load(writer) ?? false;
     this.#outbox.transmit(writer.finish(remote.password), pair.remote);
     this.#checksSent++;
     this.#transactions.push({ id, pair, sentAt: now });
     if (this.#transactions.length > MAX_TRANSACTIONS) this.#transactions.shift();
+    return more;
   }
 
   #consentInterval(): number {

@@ -1,4 +1,4 @@
-import type { LocalAudio, LocalTransport, MediaDirection, Negotiated, SdpCandidate } from './description.ts';
+import type { LocalAudio, LocalData, LocalTransport, MediaDirection, Negotiated, SdpCandidate } from './description.ts';
 import { SdpError } from './error.ts';
 import { readSections } from './lines.ts';
 import { negotiate, toNegotiated } from './negotiate.ts';
@@ -17,8 +17,13 @@ import {
 
 /** What our own client offers: audio, a data channel, or both. Candidates may be left out when the server is lite. */
 export interface OfferDescription extends LocalTransport {
+<<<<<<< HEAD
   readonly audio: (LocalAudio & { readonly direction: MediaDirection; readonly red?: boolean }) | null;
   readonly data: boolean;
+=======
+  readonly audio: (LocalAudio & { readonly direction: MediaDirection }) | null;
+  readonly data: LocalData | null;
+>>>>>>> main
 }
 
 /** An answer to {@link createOffer}: what was agreed, and where the other side is. */
@@ -45,7 +50,7 @@ const OPUS = {
 /** Writes the offer of a client that may take either DTLS role. */
 export function createOffer(local: OfferDescription): string {
   const { audio, data, candidates } = local;
-  const lines = sessionLines(local.sessionId, [...(audio ? [AUDIO_MID] : []), ...(data ? [DATA_MID] : [])], false);
+  const lines = sessionLines(local, [...(audio ? [AUDIO_MID] : []), ...(data ? [DATA_MID] : [])], false);
   if (audio) {
     const codecs = { ...OPUS, redPayloadType: audio.red === true ? RED_PAYLOAD_TYPE : null };
     lines.push(
@@ -60,7 +65,7 @@ export function createOffer(local: OfferDescription): string {
       ...mediaLines('application', 'UDP/DTLS/SCTP', dataFormats('modern'), candidates),
       ...(audio ? [] : candidateLines(candidates)),
       ...transportLines(local, 'actpass', DATA_MID),
-      ...dataLines('modern'),
+      ...dataLines('modern', data.init),
     );
   }
   return joinLines(lines);

@@ -1,11 +1,18 @@
 import type { DtlsCertificate } from '../dtls/certificate.ts';
+import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import { IceClientAgent } from '../ice/client-agent.ts';
 import { generateIceCredentials, type IceCredentials } from '../ice/credentials.ts';
 import type { RandomSource } from '../machine.ts';
+<<<<<<< HEAD
 import type { RedDistance } from '../rtp/red-sender.ts';
+=======
+import { newInit, type InitParameters } from '../sctp/init.ts';
+import { DEFAULT_RECEIVE_WINDOW } from '../sctp/protocol-parameters.ts';
+>>>>>>> main
 import { createOffer, parseAnswer } from '../sdp/client.ts';
+import { SPED_OPTION } from '../sdp/description.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
-import { negotiatedSession, randomDigits, randomSsrc } from './negotiated-options.ts';
+import { negotiatedSession, randomDigits, randomSsrc, type DtlsChoice } from './negotiated-options.ts';
 import type { Session } from './session.ts';
 
 export interface OffererOptions {
@@ -18,6 +25,14 @@ export interface OffererOptions {
   readonly redundancy?: RedDistance;
   /** Unix time in ms is `now` + this. */
   readonly ntpEpochOffset: number;
+  /** Offer to carry DTLS in STUN (SPED), which saves a round trip; false unless given. */
+  readonly dtlsInStun?: boolean;
+  /** DTLS versions and key exchange groups that may be agreed on; all unless given. */
+  readonly dtls?: DtlsChoice;
+  /** Offers to set SCTP up with offer and answer (SNAP, `a=sctp-init`). Default true. */
+  readonly snap?: boolean;
+  /** Data channels that both sides open under an id agreed beforehand: `negotiated`, with `id`. */
+  readonly channels?: readonly OpenChannelOptions[];
 }
 
 /** The calling end, for native clients, load generators and tests: gives an offer, takes the answer. */
@@ -28,6 +43,7 @@ export class Offerer {
   readonly #ice: IceCredentials;
   readonly #ssrc: number;
   readonly #sessionId: string;
+  readonly #init: InitParameters | null;
 
   constructor(options: OffererOptions) {
     const { random, certificate } = options;
@@ -35,6 +51,7 @@ export class Offerer {
     this.#ice = generateIceCredentials(random);
     this.#ssrc = randomSsrc(random);
     this.#sessionId = randomDigits(random);
+    this.#init = options.data && options.snap !== false ? newInit(random, DEFAULT_RECEIVE_WINDOW) : null;
     this.offer = createOffer({
       ...this.#ice,
       fingerprint: certificate.fingerprint('sha-256'),
@@ -43,7 +60,8 @@ export class Offerer {
       audio: options.audio
         ? { ssrc: this.#ssrc, cname: this.#sessionId, streamId: 'caller', trackId: 'microphone', direction: 'sendrecv', red: options.redundancy !== undefined }
         : null,
-      data: options.data,
+      data: options.data ? { init: this.#init } : null,
+      iceOptions: options.dtlsInStun ? [SPED_OPTION] : [],
     });
   }
 
@@ -58,7 +76,16 @@ export class Offerer {
       random: this.#options.random,
       now,
     });
+<<<<<<< HEAD
     const local = { ...this.#options, ssrc: this.#ssrc, cname: this.#sessionId, redundancy: redundancy ?? 'adaptive' };
     return negotiatedSession(negotiated, ice, local, now);
+=======
+    const { channels = [] } = this.#options;
+    const dtlsInStun = this.#options.dtlsInStun === true && negotiated.ice.options.includes(SPED_OPTION);
+    const known = { ssrc: this.#ssrc, cname: this.#sessionId, init: this.#init, channels };
+    const session = negotiatedSession(negotiated, ice, { ...this.#options, ...known, dtlsInStun, earlySending: false }, now);
+    session.handleTimeout(now);
+    return session;
+>>>>>>> main
   }
 }
