@@ -32,9 +32,6 @@ export class ShardCounters {
     this.callsEnded.set(reason, (this.callsEnded.get(reason) ?? 0) + 1);
   }
 
-<<<<<<< HEAD
-  readings(shard: number, live: { calls: number; socket: UdpSocketCounters }): MetricReading[] {
-=======
   connected(dtls: string, dtlsInStun: boolean): void {
     const sped = dtlsInStun ? 'yes' : 'no';
     const entry = this.#handshakes.get(dtls + sped) ?? { labels: { dtls, sped }, count: 0 };
@@ -42,8 +39,7 @@ export class ShardCounters {
     this.#handshakes.set(dtls + sped, entry);
   }
 
-  readings(shard: number, live: { calls: number; ticksSkipped: number; socket: UdpSocketCounters }): MetricReading[] {
->>>>>>> main
+  readings(shard: number, live: { calls: number; socket: UdpSocketCounters }): MetricReading[] {
     const { socket } = live;
     const one = (name: string, help: string, value: number, labels: Readonly<Record<string, string>> = {}): MetricReading => ({
       name: `earshot_${name}`,

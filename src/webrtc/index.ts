@@ -11,12 +11,8 @@ export {
   type SessionDropReason,
   type SessionOptions,
   type SessionOutput,
-<<<<<<< HEAD
   type SessionStats,
-} from './session/session.ts';
-=======
 } from './session/session-types.ts';
->>>>>>> main
 export { DtlsCertificate } from './dtls/certificate.ts';
 export { DtlsEndpoint, type DtlsEndpointOptions, type DtlsOutput } from './dtls/endpoint.ts';
 export { warmUpCall, type WarmUpOptions } from './session/warm-up.ts';

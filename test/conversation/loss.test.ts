@@ -38,7 +38,7 @@ function talk(loss: Loss, redundancy: RedDistance | undefined, nack: boolean): O
   const sessions = new TwoSessions({
     minDelay: 20,
     maxDelay: 35,
-    ...(redundancy === undefined ? {} : { redundancy }),
+    ...(redundancy === undefined ? {} : { caller: { redundancy } }),
     editOffer: (sdp) => (nack ? sdp : sdp.replace(/a=rtcp-fb:111 nack\r\n/, '')),
   }).connect();
   const { caller, server } = sessions;
@@ -93,7 +93,7 @@ test('without redundancy as much is lost as the network loses', () => {
 });
 
 test('the other way: redundancy begins when the caller reports loss, and ends on a clean path', () => {
-  const sessions = new TwoSessions({ minDelay: 20, redundancy: 2 }).connect();
+  const sessions = new TwoSessions({ minDelay: 20, caller: { redundancy: 2 } }).connect();
   const { caller, server } = sessions;
   const heard = new Set<number>();
   caller.onAudio = ({ sequence }) => heard.add(sequence);

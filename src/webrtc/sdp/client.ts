@@ -17,13 +17,8 @@ import {
 
 /** What our own client offers: audio, a data channel, or both. Candidates may be left out when the server is lite. */
 export interface OfferDescription extends LocalTransport {
-<<<<<<< HEAD
   readonly audio: (LocalAudio & { readonly direction: MediaDirection; readonly red?: boolean }) | null;
-  readonly data: boolean;
-=======
-  readonly audio: (LocalAudio & { readonly direction: MediaDirection }) | null;
   readonly data: LocalData | null;
->>>>>>> main
 }
 
 /** An answer to {@link createOffer}: what was agreed, and where the other side is. */

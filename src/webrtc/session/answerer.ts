@@ -54,13 +54,8 @@ export class Answerer {
 
   /** @throws {SdpError} for an offer that cannot be served; it names the line. */
   constructor(options: AnswererOptions) {
-<<<<<<< HEAD
-    const { certificate, random, now } = options;
-    const offer = parseOffer(options.offer, { red: options.red ?? true });
-=======
     const { certificate, random, now, dtlsInStun = true, earlySending = true } = options;
-    const offer = parseOffer(options.offer);
->>>>>>> main
+    const offer = parseOffer(options.offer, { red: options.red ?? true });
     const { negotiated } = offer;
     const local = { ufrag: options.ufrag, password: generateIcePassword(random) };
     const sessionId = randomDigits(random);
@@ -82,9 +77,6 @@ export class Answerer {
     });
     const { ciphers, ntpEpochOffset, channels = [] } = options;
     const ice = new IceLiteAgent({ local, remote: negotiated.ice, now });
-<<<<<<< HEAD
-    this.session = negotiatedSession(negotiated, ice, { ssrc, cname: sessionId, random, ntpEpochOffset, certificate, ciphers, redundancy: 'adaptive' }, now);
-=======
     const end = {
       ssrc,
       cname: sessionId,
@@ -96,10 +88,10 @@ export class Answerer {
       channels,
       dtlsInStun,
       earlySending,
+      redundancy: 'adaptive' as const,
       ...(options.dtls && { dtls: options.dtls }),
     };
     this.session = negotiatedSession(negotiated, ice, end, now);
->>>>>>> main
   }
 
   /**

@@ -24,10 +24,8 @@ export interface LocalEnd {
   readonly ntpEpochOffset: number;
   readonly certificate: DtlsCertificate;
   readonly ciphers: SrtpCiphers;
-<<<<<<< HEAD
   /** Of what is sent, where RED was negotiated. */
   readonly redundancy: RedDistance;
-=======
   /** Both sides are known, or may, carry DTLS in STUN. */
   readonly dtlsInStun: boolean;
   readonly earlySending: boolean;
@@ -37,7 +35,6 @@ export interface LocalEnd {
   readonly init: InitParameters | null;
   /** Data channels with an id agreed beforehand. */
   readonly channels: readonly OpenChannelOptions[];
->>>>>>> main
 }
 
 /** The session that an offer and its answer lead to, over `ice`. */

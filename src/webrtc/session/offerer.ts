@@ -3,12 +3,9 @@ import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import { IceClientAgent } from '../ice/client-agent.ts';
 import { generateIceCredentials, type IceCredentials } from '../ice/credentials.ts';
 import type { RandomSource } from '../machine.ts';
-<<<<<<< HEAD
 import type { RedDistance } from '../rtp/red-sender.ts';
-=======
 import { newInit, type InitParameters } from '../sctp/init.ts';
 import { DEFAULT_RECEIVE_WINDOW } from '../sctp/protocol-parameters.ts';
->>>>>>> main
 import { createOffer, parseAnswer } from '../sdp/client.ts';
 import { SPED_OPTION } from '../sdp/description.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
@@ -76,16 +73,11 @@ export class Offerer {
       random: this.#options.random,
       now,
     });
-<<<<<<< HEAD
-    const local = { ...this.#options, ssrc: this.#ssrc, cname: this.#sessionId, redundancy: redundancy ?? 'adaptive' };
-    return negotiatedSession(negotiated, ice, local, now);
-=======
     const { channels = [] } = this.#options;
     const dtlsInStun = this.#options.dtlsInStun === true && negotiated.ice.options.includes(SPED_OPTION);
-    const known = { ssrc: this.#ssrc, cname: this.#sessionId, init: this.#init, channels };
+    const known = { ssrc: this.#ssrc, cname: this.#sessionId, init: this.#init, channels, redundancy: redundancy ?? ('adaptive' as const) };
     const session = negotiatedSession(negotiated, ice, { ...this.#options, ...known, dtlsInStun, earlySending: false }, now);
     session.handleTimeout(now);
     return session;
->>>>>>> main
   }
 }

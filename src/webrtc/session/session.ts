@@ -5,25 +5,15 @@ import { EarlyRecords } from '../dtls/early-records.ts';
 import { IceClientAgent } from '../ice/client-agent.ts';
 import type { IceCredentials } from '../ice/credentials.ts';
 import type { IceLiteAgent } from '../ice/lite-agent.ts';
-<<<<<<< HEAD
-import type { RandomSource, Timeout } from '../machine.ts';
-import { ReceivedFrames } from '../rtp/received-frames.ts';
-import { RtpSession, type RtpFrame, type RtpSessionOptions, type RtpSessionStats } from '../rtp/rtp-session.ts';
-=======
 import type { RandomSource } from '../machine.ts';
-import type { RtpPacket } from '../rtp/rtp-packet.ts';
-import { RtpSession, type RtpFrame, type RtpSessionStats } from '../rtp/rtp-session.ts';
->>>>>>> main
+import { ReceivedFrames } from '../rtp/received-frames.ts';
+import { RtpSession, type RtpFrame } from '../rtp/rtp-session.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import { SrtpReceiver } from '../srtp/srtp-receiver.ts';
 import { SrtpSender } from '../srtp/srtp-sender.ts';
 import { DtlsInStun } from './dtls-in-stun.ts';
 import { PacketQueue } from './packet-queue.ts';
-<<<<<<< HEAD
-=======
-import { SerialUnwrapper } from './serial-unwrapper.ts';
-import type { SessionAudioOptions, SessionCloseReason, SessionDataOptions, SessionDropReason, SessionOptions, SessionOutput } from './session-types.ts';
->>>>>>> main
+import type { SessionCloseReason, SessionDataOptions, SessionDropReason, SessionOptions, SessionOutput, SessionStats } from './session-types.ts';
 
 /**
  * One WebRTC session: ICE, DTLS, SRTP, RTP and data channels over one 5-tuple (RFC 8843 BUNDLE), sans-IO.
@@ -38,75 +28,10 @@ import type { SessionAudioOptions, SessionCloseReason, SessionDataOptions, Sessi
  * A DTLS 1.3 server may send half a round trip after the ClientHello (`dtls.earlySending`): `ready-to-send` then comes
  * before `connected`. Media that comes before `connected` waits until the peer is known to be who the offer named.
  */
-<<<<<<< HEAD
-export interface SessionOptions {
-  readonly ice: IceLiteAgent | IceClientAgent;
-  readonly dtls: Omit<DtlsEndpointOptions, 'now'>;
-  /** Null when the session has no audio section. */
-  readonly audio: SessionAudioOptions | null;
-  /** Null when the session has no data section. */
-  readonly data: SessionDataOptions | null;
-  readonly ciphers: SrtpCiphers;
-  readonly random: RandomSource;
-  readonly now: number;
-}
-
-export interface SessionAudioOptions extends RtpSessionOptions {
-  /** Of Opus, in both directions. */
-  readonly payloadType: number;
-}
-
-export interface SessionDataOptions {
-  readonly localPort: number;
-  readonly remotePort: number;
-  /** Bytes; 0 = no limit. */
-  readonly maxMessageSize: number;
-}
-
-export type SessionOutput =
-  | { readonly type: 'transmit'; readonly data: Uint8Array; readonly to: TransportAddress }
-  /** ICE has found a pair to send on. Comes once. */
-  | { readonly type: 'ice-connected' }
-  /** DTLS is up: keys are in place, media may be sent. Comes once. */
-  | { readonly type: 'connected'; readonly dtlsVersion: string; readonly srtpProfile: string | null }
-  /** One decrypted Opus payload. `sequence` and `timestamp` (1/48,000 s) are extended beyond 16 and 32 bits. */
-  | { readonly type: 'audio'; readonly payload: Uint8Array; readonly sequence: number; readonly timestamp: number; readonly marker: boolean }
-  | { readonly type: 'channel'; readonly channel: DataChannel }
-  | { readonly type: 'message'; readonly channelId: number; readonly data: string | Uint8Array }
-  | { readonly type: 'channel-closed'; readonly channelId: number }
-  /** The session is over; only the transmits that say so to the peer follow. Comes once. */
-  | { readonly type: 'closed'; readonly reason: SessionCloseReason }
-  | Timeout;
-
-export interface SessionStats extends RtpSessionStats {
-  /** Packets with older frames in them, and frames that were missing and came that way (RFC 2198). */
-  readonly packetsRedundant: number;
-  readonly framesRecovered: number;
-}
-
-export type SessionCloseReason =
-  | 'closed-locally'
-  | 'closed-by-peer'
-  | 'ice-connect-timeout'
-  | 'ice-consent-expired'
-  | 'dtls-failed'
-  /** There is audio, but no SRTP profile that both sides speak. */
-  | 'no-srtp-profile';
-
-/** Why a datagram was dropped by the session itself; the machines below count their own reasons. */
-export const SESSION_DROP_REASONS = ['empty', 'unknown-kind', 'unvalidated-source', 'no-keys', 'no-audio', 'payload-type'] as const;
-export type SessionDropReason = (typeof SESSION_DROP_REASONS)[number];
-
-export class Session {
-  readonly #ice: IceLiteAgent | IceClientAgent;
-  readonly #dtlsOptions: Omit<DtlsEndpointOptions, 'now'>;
-=======
 export class Session {
   readonly #ice: IceLiteAgent | IceClientAgent;
   readonly #dtlsOptions: Omit<DtlsEndpointOptions, 'now' | 'mtu'>;
   readonly #dtlsInStun: DtlsInStun | null;
-  readonly #audioOptions: SessionAudioOptions | null;
->>>>>>> main
   readonly #rtp: RtpSession | null;
   readonly #dataOptions: SessionDataOptions | null;
   readonly #ciphers: SrtpCiphers;

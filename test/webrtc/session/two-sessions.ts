@@ -10,7 +10,6 @@ import {
   type SessionOutput,
 } from '../../../src/webrtc/index.ts';
 import { parseAddress, sameAddress, type TransportAddress } from '../../../src/wire/address.ts';
-import type { RedDistance } from '../../../src/webrtc/rtp/red-sender.ts';
 import { seededFraction, seededRandom } from '../ice/network.ts';
 
 export interface Impairments {
@@ -106,15 +105,6 @@ export class TwoSessions {
   readonly #fraction: () => number;
   #inFlight: Datagram[] = [];
 
-<<<<<<< HEAD
-  constructor(options: { seed?: number; audio?: boolean; data?: boolean; redundancy?: RedDistance; editOffer?: (sdp: string) => string } & Impairments = {}) {
-    const { seed = 1, audio = true, data = true, redundancy, editOffer = (sdp) => sdp } = options;
-    this.impairments = options;
-    this.#fraction = seededFraction(seed);
-    const random = seededRandom(seed);
-    const red = redundancy === undefined ? {} : { redundancy };
-    const offerer = new Offerer({ certificate: certificates[0], audio, data, ciphers, random, ntpEpochOffset: 1.7e12, ...red });
-=======
   constructor(options: TwoSessionsOptions = {}) {
     const { seed = 1, audio = true, data = true, snap = true, channels = [], editOffer = (sdp) => sdp, editAnswer = (sdp) => sdp } = options;
     this.impairments = options;
@@ -122,7 +112,6 @@ export class TwoSessions {
     const random = seededRandom(seed);
     const offerer = new Offerer({ certificate: certificates[0], audio, data, snap, channels, ciphers, random, ntpEpochOffset: 1.7e12, ...options.caller });
     this.offer = offerer.offer;
->>>>>>> main
     this.answerer = new Answerer({
       offer: editOffer(offerer.offer),
       channels,
