@@ -6,6 +6,7 @@ import type { Logger } from '../observe/log.ts';
 import type { CallObservation, CallObserver } from '../signaling/call-service.ts';
 import type { Answerer, DataChannel, Session, SessionOutput } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
+import { mediaCounts, type MediaCounts } from './media-metrics.ts';
 
 /** What a call needs of the shard that owns it. */
 export interface CallHost {
@@ -181,6 +182,11 @@ export class Call implements ConversationPort {
     const wait = this.#eventsChannel !== null ? LINGER_MS : this.answerer.negotiated.data ? EVENTS_OPEN_MS : 0;
     this.#ending = { reason, by: this.#now + wait };
     this.#host.touched(this);
+  }
+
+  /** What was counted so far. */
+  get mediaCounts(): MediaCounts {
+    return mediaCounts(this.#session.stats(), this.#conversation.counters);
   }
 
   dump(): object {

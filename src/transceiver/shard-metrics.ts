@@ -39,7 +39,7 @@ export class ShardCounters {
     this.#handshakes.set(dtls + sped, entry);
   }
 
-  readings(shard: number, live: { calls: number; ticksSkipped: number; socket: UdpSocketCounters }): MetricReading[] {
+  readings(shard: number, live: { calls: number; socket: UdpSocketCounters }): MetricReading[] {
     const { socket } = live;
     const one = (name: string, help: string, value: number, labels: Readonly<Record<string, string>> = {}): MetricReading => ({
       name: `earshot_${name}`,
@@ -65,7 +65,6 @@ export class ShardCounters {
       one('transceiver_trunk_bytes_total', bytes, socket.receivedBytes, { direction: 'in' }),
       one('transceiver_trunk_bytes_total', bytes, socket.sentBytes, { direction: 'out' }),
       one('transceiver_send_errors_total', 'Datagrams to relays that the kernel refused.', socket.sendErrors),
-      one('media_clock_skipped_total', 'Media clock ticks skipped because the thread woke up too late.', live.ticksSkipped),
     ];
   }
 }

@@ -24,6 +24,7 @@ import { answerOffer, answerRestart } from './answer.ts';
 import { Call, EVENTS_LABEL, type CallHost } from './call.ts';
 import { ClientPaths, type ClientPath } from './client-paths.ts';
 import { MediaClock } from './media-clock.ts';
+import { MediaTotals } from './media-metrics.ts';
 import type { ShardOptions } from './protocol.ts';
 import { ShardCounters } from './shard-metrics.ts';
 
@@ -61,7 +62,8 @@ export class Shard implements UdpSocketHandler, CallHost {
   readonly #cookies: TrunkCookies;
   readonly #reader: TrunkReader;
   readonly #username = new StunUsernameReader();
-  readonly #clock = new MediaClock((now) => this.#tick(now));
+  readonly #clock = new MediaClock<Call>((calls, now) => this.#tick(calls, now));
+  readonly #media = new MediaTotals();
   readonly #calls = new Map<string, Call>();
   readonly #byUfrag = new Map<string, Call>();
   readonly #paths = new ClientPaths();
@@ -158,7 +160,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#byUfrag.set(token.ufrag, call);
     this.#counters.callsStarted++;
     call.drain(now);
-    this.#clock.start();
+    this.#clock.add(call);
     log.info({ agent: agent.name }, 'call accepted');
     return { id, answer: answerer.answer, etag: call.etag, busySeconds: (performance.now() - now) / 1000 };
   }
@@ -193,11 +195,12 @@ export class Shard implements UdpSocketHandler, CallHost {
   }
 
   stats(): MetricReading[] {
-    return this.#counters.readings(this.#options.index, {
+    const readings = this.#counters.readings(this.#options.index, {
       calls: this.#calls.size,
-      ticksSkipped: this.#clock.skipped,
       socket: this.#socket!.counters,
     });
+    const media = Array.from(this.#calls.values(), (call) => call.mediaCounts);
+    return [...readings, ...this.#media.readings(media, this.#clock)];
   }
 
   /** How much is remembered: nothing, when no call is left. */
@@ -273,7 +276,8 @@ export class Shard implements UdpSocketHandler, CallHost {
     for (const ufrag of call.ufrags) this.#byUfrag.delete(ufrag);
     this.#paths.removeCall(call);
     this.#counters.callEnded(reason);
-    if (this.#calls.size === 0) this.#clock.stop();
+    this.#clock.remove(call);
+    this.#media.ended(call.mediaCounts);
     this.#onCallEnded(call.id);
   }
 
@@ -328,9 +332,9 @@ export class Shard implements UdpSocketHandler, CallHost {
     return this.#byUfrag.get(Buffer.from(data.buffer, data.byteOffset + ufragOffset, ufragLength).toString('latin1'));
   }
 
-  #tick(now: number): void {
+  #tick(calls: ReadonlySet<Call>, now: number): void {
     this.#draining = true;
-    for (const call of this.#calls.values()) call.tick(now);
+    for (const call of calls) call.tick(now);
     this.#draining = false;
     this.#flush();
   }

@@ -11,6 +11,7 @@ export {
   type SessionDropReason,
   type SessionOptions,
   type SessionOutput,
+  type SessionStats,
 } from './session/session-types.ts';
 export { DtlsCertificate } from './dtls/certificate.ts';
 export { DtlsEndpoint, type DtlsEndpointOptions, type DtlsOutput } from './dtls/endpoint.ts';
@@ -19,6 +20,7 @@ export { IceClientAgent, type IceClientOptions } from './ice/client-agent.ts';
 export { generateIceCredentials, generateIcePassword, type IceCredentials } from './ice/credentials.ts';
 export { IceLiteAgent, type IceLiteOptions } from './ice/lite-agent.ts';
 export { RtpSession, type RtpSessionOptions, type RtpSessionStats } from './rtp/rtp-session.ts';
+export type { RedDistance } from './rtp/red-sender.ts';
 export { SdpError, type SdpErrorCode } from './sdp/error.ts';
 export { parseOffer, type Offer } from './sdp/offer.ts';
 export { createAnswer } from './sdp/answer.ts';

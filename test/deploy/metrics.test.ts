@@ -8,6 +8,8 @@ import { GatewayCounters } from '../../src/gateway/counters.ts';
 import { createUdpSocketCounters } from '../../src/net/udp-socket.ts';
 import { createLogger } from '../../src/observe/log.ts';
 import { Metrics, type MetricReader, type MetricReading } from '../../src/observe/metrics.ts';
+import { MediaClock } from '../../src/transceiver/media-clock.ts';
+import { MediaTotals } from '../../src/transceiver/media-metrics.ts';
 import { ShardCounters } from '../../src/transceiver/shard-metrics.ts';
 import { parseAddress } from '../../src/wire/address.ts';
 import { PROJECT } from '../support/paths.ts';
@@ -136,7 +138,8 @@ async function relayReadings(): Promise<Awaited<ReturnType<MetricReader>>> {
 function transceiverReadings(): MetricReading[] {
   const counters = new ShardCounters();
   counters.callEnded('dtls-failed');
-  return counters.readings(0, { calls: 0, ticksSkipped: 0, socket: createUdpSocketCounters() });
+  const clock = new MediaClock(() => undefined);
+  return [...counters.readings(0, { calls: 0, socket: createUdpSocketCounters() }), ...new MediaTotals().readings([], clock)];
 }
 
 function gatewayReadings(): MetricReading[] {

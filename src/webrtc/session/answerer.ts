@@ -25,6 +25,8 @@ export interface AnswererOptions {
   readonly candidates: readonly TransportAddress[];
   readonly ciphers: SrtpCiphers;
   readonly random: RandomSource;
+  /** Whether to take redundant audio (RED, RFC 2198) where it is offered; ours then adapts to the peer's loss. True unless set. */
+  readonly red?: boolean;
   /** Unix time in ms is `now` + this. */
   readonly ntpEpochOffset: number;
   readonly now: number;
@@ -53,7 +55,7 @@ export class Answerer {
   /** @throws {SdpError} for an offer that cannot be served; it names the line. */
   constructor(options: AnswererOptions) {
     const { certificate, random, now, dtlsInStun = true, earlySending = true } = options;
-    const offer = parseOffer(options.offer);
+    const offer = parseOffer(options.offer, { red: options.red ?? true });
     const { negotiated } = offer;
     const local = { ufrag: options.ufrag, password: generateIcePassword(random) };
     const sessionId = randomDigits(random);
@@ -86,6 +88,7 @@ export class Answerer {
       channels,
       dtlsInStun,
       earlySending,
+      redundancy: 'adaptive' as const,
       ...(options.dtls && { dtls: options.dtls }),
     };
     this.session = negotiatedSession(negotiated, ice, end, now);

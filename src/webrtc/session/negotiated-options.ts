@@ -4,6 +4,7 @@ import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import type { RandomSource } from '../machine.ts';
 import type { InitParameters } from '../sctp/init.ts';
 import { SCTP_PORT, type Negotiated, type NegotiatedAudio } from '../sdp/description.ts';
+import type { RedDistance } from '../rtp/red-sender.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import type { SrtpProfile } from '../srtp-profile.ts';
 import { Session } from './session.ts';
@@ -23,6 +24,8 @@ export interface LocalEnd {
   readonly ntpEpochOffset: number;
   readonly certificate: DtlsCertificate;
   readonly ciphers: SrtpCiphers;
+  /** Of what is sent, where RED was negotiated. */
+  readonly redundancy: RedDistance;
   /** Both sides are known, or may, carry DTLS in STUN. */
   readonly dtlsInStun: boolean;
   readonly earlySending: boolean;
@@ -66,7 +69,8 @@ export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['i
 /** What offer and answer settled, in the terms of the RTP session. */
 function audioOptions(audio: NegotiatedAudio, local: LocalEnd): SessionAudioOptions {
   const { mid, audioLevel, transportCc } = audio.extensions;
-  const { ssrc, cname, random, ntpEpochOffset } = local;
+  const { ssrc, cname, random, ntpEpochOffset, redundancy } = local;
+  const { redPayloadType } = audio;
   return {
     ssrc,
     cname,
@@ -83,6 +87,7 @@ function audioOptions(audio: NegotiatedAudio, local: LocalEnd): SessionAudioOpti
     nack: audio.feedback.nack,
     transportFeedback: audio.feedback.transportCc && transportCc !== null,
     reducedSize: audio.reducedSizeRtcp,
+    ...(redPayloadType === null ? {} : { red: { payloadType: redPayloadType, blockType: audio.payloadType, distance: redundancy } }),
   };
 }
 

@@ -3,6 +3,7 @@ import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import { IceClientAgent } from '../ice/client-agent.ts';
 import { generateIceCredentials, type IceCredentials } from '../ice/credentials.ts';
 import type { RandomSource } from '../machine.ts';
+import type { RedDistance } from '../rtp/red-sender.ts';
 import { newInit, type InitParameters } from '../sctp/init.ts';
 import { DEFAULT_RECEIVE_WINDOW } from '../sctp/protocol-parameters.ts';
 import { createOffer, parseAnswer } from '../sdp/client.ts';
@@ -17,6 +18,8 @@ export interface OffererOptions {
   readonly data: boolean;
   readonly ciphers: SrtpCiphers;
   readonly random: RandomSource;
+  /** Offers redundant audio (RED, RFC 2198), and how much of it to send. Not offered unless set. */
+  readonly redundancy?: RedDistance;
   /** Unix time in ms is `now` + this. */
   readonly ntpEpochOffset: number;
   /** Offer to carry DTLS in STUN (SPED), which saves a round trip; false unless given. */
@@ -52,7 +55,7 @@ export class Offerer {
       candidates: [],
       sessionId: this.#sessionId,
       audio: options.audio
-        ? { ssrc: this.#ssrc, cname: this.#sessionId, streamId: 'caller', trackId: 'microphone', direction: 'sendrecv' }
+        ? { ssrc: this.#ssrc, cname: this.#sessionId, streamId: 'caller', trackId: 'microphone', direction: 'sendrecv', red: options.redundancy !== undefined }
         : null,
       data: options.data ? { init: this.#init } : null,
       iceOptions: options.dtlsInStun ? [SPED_OPTION] : [],
@@ -61,7 +64,8 @@ export class Offerer {
 
   /** The session that the answer leads to; it sends its first check at once. @throws {SdpError} */
   accept(answer: string, now: number): Session {
-    const { negotiated, candidates } = parseAnswer(answer);
+    const { redundancy } = this.#options;
+    const { negotiated, candidates } = parseAnswer(answer, { red: redundancy !== undefined });
     const ice = new IceClientAgent({
       local: this.#ice,
       remote: negotiated.ice,
@@ -71,7 +75,7 @@ export class Offerer {
     });
     const { channels = [] } = this.#options;
     const dtlsInStun = this.#options.dtlsInStun === true && negotiated.ice.options.includes(SPED_OPTION);
-    const known = { ssrc: this.#ssrc, cname: this.#sessionId, init: this.#init, channels };
+    const known = { ssrc: this.#ssrc, cname: this.#sessionId, init: this.#init, channels, redundancy: redundancy ?? ('adaptive' as const) };
     const session = negotiatedSession(negotiated, ice, { ...this.#options, ...known, dtlsInStun, earlySending: false }, now);
     session.handleTimeout(now);
     return session;

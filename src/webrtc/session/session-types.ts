@@ -4,7 +4,7 @@ import type { DtlsEndpointOptions } from '../dtls/endpoint.ts';
 import type { IceClientAgent } from '../ice/client-agent.ts';
 import type { IceLiteAgent } from '../ice/lite-agent.ts';
 import type { RandomSource, Timeout } from '../machine.ts';
-import type { RtpSessionOptions } from '../rtp/rtp-session.ts';
+import type { RtpSessionOptions, RtpSessionStats } from '../rtp/rtp-session.ts';
 import type { SctpAgreement } from '../sctp/association-types.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 
@@ -54,6 +54,12 @@ export type SessionOutput =
   /** The session is over; only the transmits that say so to the peer follow. Comes once. */
   | { readonly type: 'closed'; readonly reason: SessionCloseReason }
   | Timeout;
+
+export interface SessionStats extends RtpSessionStats {
+  /** Packets with older frames in them, and frames that were missing and came that way (RFC 2198). */
+  readonly packetsRedundant: number;
+  readonly framesRecovered: number;
+}
 
 export type SessionCloseReason =
   | 'closed-locally'

@@ -6,15 +6,14 @@ import { IceClientAgent } from '../ice/client-agent.ts';
 import type { IceCredentials } from '../ice/credentials.ts';
 import type { IceLiteAgent } from '../ice/lite-agent.ts';
 import type { RandomSource } from '../machine.ts';
-import type { RtpPacket } from '../rtp/rtp-packet.ts';
-import { RtpSession, type RtpFrame, type RtpSessionStats } from '../rtp/rtp-session.ts';
+import { ReceivedFrames } from '../rtp/received-frames.ts';
+import { RtpSession, type RtpFrame } from '../rtp/rtp-session.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import { SrtpReceiver } from '../srtp/srtp-receiver.ts';
 import { SrtpSender } from '../srtp/srtp-sender.ts';
 import { DtlsInStun } from './dtls-in-stun.ts';
 import { PacketQueue } from './packet-queue.ts';
-import { SerialUnwrapper } from './serial-unwrapper.ts';
-import type { SessionAudioOptions, SessionCloseReason, SessionDataOptions, SessionDropReason, SessionOptions, SessionOutput } from './session-types.ts';
+import type { SessionCloseReason, SessionDataOptions, SessionDropReason, SessionOptions, SessionOutput, SessionStats } from './session-types.ts';
 
 /**
  * One WebRTC session: ICE, DTLS, SRTP, RTP and data channels over one 5-tuple (RFC 8843 BUNDLE), sans-IO.
@@ -33,7 +32,6 @@ export class Session {
   readonly #ice: IceLiteAgent | IceClientAgent;
   readonly #dtlsOptions: Omit<DtlsEndpointOptions, 'now' | 'mtu'>;
   readonly #dtlsInStun: DtlsInStun | null;
-  readonly #audioOptions: SessionAudioOptions | null;
   readonly #rtp: RtpSession | null;
   readonly #dataOptions: SessionDataOptions | null;
   readonly #ciphers: SrtpCiphers;
@@ -57,7 +55,8 @@ export class Session {
 
   /** What waits to be polled, in the order in which it comes out. */
   readonly #events: SessionOutput[] = [];
-  #audio: AudioOutput | null = null;
+  /** Frames of the packet that came last; null without an audio section. */
+  readonly #frames: ReceivedFrames | null;
   readonly #audioOutput: AudioOutput = { type: 'audio', payload: EMPTY, sequence: 0, timestamp: 0, marker: false };
   readonly #transmitOutput: TransmitOutput = { type: 'transmit', data: EMPTY, to: NOWHERE };
   readonly #timeout = { type: 'timeout' as const, at: Infinity };
@@ -65,10 +64,6 @@ export class Session {
   readonly #outgoing = new PacketQueue();
   /** Filled anew for each packet sent. */
   readonly #frame: Writable<RtpFrame>;
-  /** The stream that is heard now; another SSRC (the peer exchanged its track) starts anew. */
-  #remoteSsrc = -1;
-  #sequences = new SerialUnwrapper(16);
-  #timestamps = new SerialUnwrapper(32);
 
   /** Deadlines of the machines below as of their last poll; a machine is polled again only after it was touched. */
   #iceTouched = true;
@@ -93,8 +88,8 @@ export class Session {
     this.#ciphers = options.ciphers;
     this.#random = options.random;
     this.#now = options.now;
-    this.#audioOptions = options.audio;
     this.#rtp = options.audio ? new RtpSession(options.audio, options.now) : null;
+    this.#frames = options.audio && new ReceivedFrames(options.audio.payloadType, options.audio.red?.payloadType ?? null);
     this.#frame = { payload: EMPTY, payloadType: options.audio?.payloadType ?? 0, timestamp: 0, marker: false };
     this.#dtlsInStun = options.dtlsInStun
       ? new DtlsInStun({ checks: options.ice instanceof IceClientAgent, open: () => this.#openDtls() })
@@ -222,8 +217,9 @@ export class Session {
   }
 
   /** Null without an audio section. */
-  stats(): RtpSessionStats | null {
-    return this.#rtp?.stats() ?? null;
+  stats(): SessionStats | null {
+    if (!this.#rtp || !this.#frames) return null;
+    return { ...this.#rtp.stats(), packetsRedundant: this.#frames.redundant, framesRecovered: this.#frames.recovered };
   }
 
   /** A picture of all machines for debugging: no keys, no addresses. */
@@ -263,11 +259,8 @@ export class Session {
   }
 
   #nextReady(): SessionOutput | null {
-    if (this.#audio) {
-      const audio = this.#audio;
-      this.#audio = null;
-      return audio;
-    }
+    const audio = this.#nextAudio();
+    if (audio) return audio;
     if (this.#outgoing.length > 0) {
       const data = this.#outgoing.shift();
       if (this.#selected && data.length > 0 && this.#allowsEarly(data.length)) return this.#transmit(data, this.#selected);
@@ -294,23 +287,21 @@ export class Session {
     if (length < 0) return false;
     const packet = this.#rtp.handleRtp(data, length, now);
     this.#rtpTouched = true;
-    if (packet && packet.payloadType === this.#audioOptions!.payloadType) this.#queueAudio(packet);
-    else this.#drop('payload-type');
+    if (!packet || !this.#frames!.handle(packet)) this.#drop('payload-type');
     return true;
   }
 
-  #queueAudio(packet: RtpPacket): void {
-    if (packet.ssrc !== this.#remoteSsrc) {
-      this.#remoteSsrc = packet.ssrc;
-      this.#sequences = new SerialUnwrapper(16);
-      this.#timestamps = new SerialUnwrapper(32);
-    }
+  #nextAudio(): SessionOutput | null {
+    const frames = this.#frames;
+    const frame = frames?.poll();
+    if (!frames || !frame) return null;
+    if (frames.fromRedundancy) this.#rtp?.handleRecovered(frames.ssrc, frame.sequence);
     const audio = this.#audioOutput;
-    audio.payload = packet.buffer.subarray(packet.payloadOffset, packet.payloadOffset + packet.payloadLength);
-    audio.sequence = this.#sequences.unwrap(packet.sequence);
-    audio.timestamp = this.#timestamps.unwrap(packet.timestamp);
-    audio.marker = packet.marker;
-    this.#audio = audio;
+    audio.payload = frame.payload;
+    audio.sequence = frame.sequence;
+    audio.timestamp = frame.timestamp;
+    audio.marker = frame.marker;
+    return audio;
   }
 
   #pollIce(): SessionOutput | null {

@@ -21,6 +21,12 @@ export interface Impairments {
   readonly maxDelay?: number;
 }
 
+export interface HeardAudio {
+  readonly payload: Uint8Array;
+  readonly sequence: number;
+  readonly timestamp: number;
+}
+
 export type Event = Exclude<SessionOutput, { type: 'timeout' | 'transmit' }>;
 
 /** One end of a call in virtual time, with everything that came out of it. */
@@ -33,6 +39,8 @@ export class End {
   readonly times: Partial<Record<Event['type'] | 'audio', number>> = {};
   address: TransportAddress;
   wakeAt = 0;
+  /** Takes what is heard, in place of `heard`. */
+  onAudio: ((audio: HeardAudio, now: number) => void) | null = null;
 
   constructor(session: Session, address: string) {
     this.session = session;
@@ -181,6 +189,7 @@ export class TwoSessions {
       }
       if (output.type !== 'transmit') end.times[output.type] ??= this.now;
       if (output.type === 'transmit') this.#send(output.data, end.address, output.to, other);
+      else if (output.type === 'audio' && end.onAudio) end.onAudio(output, this.now);
       else if (output.type === 'audio') end.heard.push(new DataView(output.payload.slice().buffer).getUint32(1));
       else {
         const event = structuredClone(output);
