@@ -38,10 +38,15 @@ export interface Flow {
   close(): Promise<void>;
 }
 
+/** Gives a flow its socket. */
+export type OpenSocket = (handler: UdpSocketHandler) => UdpSocket | Promise<UdpSocket>;
+
+const openOwnSocket: OpenSocket = (handler) => openUdpSocket({ address: parseAddress('127.0.0.1:0'), handler });
+
 const ciphers = loadSrtpCiphers().ciphers;
 let certificate: Promise<DtlsCertificate> | null = null;
 
-/** One echo call of Earshot's own client core over its own UDP socket. */
+/** One echo call of Earshot's own client core. */
 export class Caller implements Flow, UdpSocketHandler {
   readonly figures = new FlowFigures();
   /** Told of every frame that is heard, measured or not, and when. The payload is valid during the call only. */
@@ -70,7 +75,7 @@ export class Caller implements Flow, UdpSocketHandler {
   }
 
   /** Posts an offer to `url` (`…/v1/realtime/calls`) and starts to connect. */
-  static async place(url: string): Promise<Caller> {
+  static async place(url: string, openSocket: OpenSocket = openOwnSocket): Promise<Caller> {
     certificate ??= DtlsCertificate.generate();
     const offerer = new Offerer({
       certificate: await certificate,
@@ -85,7 +90,7 @@ export class Caller implements Flow, UdpSocketHandler {
     const answer = await response.text();
     if (!response.ok) throw new Error(`the server answered ${response.status}: ${answer}`);
     const caller = new Caller(offerer.accept(answer, performance.now()), placedAt);
-    caller.#socket = await openUdpSocket({ address: parseAddress('127.0.0.1:0'), handler: caller });
+    caller.#socket = await openSocket(caller);
     caller.#drain();
     return caller;
   }
@@ -158,9 +163,9 @@ export class PlainFlow implements Flow, UdpSocketHandler {
     this.#target = target;
   }
 
-  static async open(target: TransportAddress): Promise<PlainFlow> {
+  static async open(target: TransportAddress, openSocket: OpenSocket): Promise<PlainFlow> {
     const flow = new PlainFlow(target);
-    flow.#socket = await openUdpSocket({ address: parseAddress('127.0.0.1:0'), handler: flow });
+    flow.#socket = await openSocket(flow);
     return flow;
   }
 
