@@ -31,7 +31,7 @@ export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['i
       srtpProfiles: audio ? SRTP_PREFERENCE : [],
       random: local.random,
     },
-    audio: audio && audioOptions(audio, local),
+    audio: audio && audioOptions(audio, local, negotiated.localSetup === 'active'),
     data: data && { localPort: SCTP_PORT, remotePort: data.sctpPort, maxMessageSize: data.maxMessageSize },
     ciphers: local.ciphers,
     random: local.random,
@@ -40,7 +40,7 @@ export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['i
 }
 
 /** What offer and answer settled, in the terms of the RTP session. */
-function audioOptions(audio: NegotiatedAudio, local: LocalEnd): SessionAudioOptions {
+function audioOptions(audio: NegotiatedAudio, local: LocalEnd, isCaller: boolean): SessionAudioOptions {
   const { mid, audioLevel, transportCc } = audio.extensions;
   const { ssrc, cname, random, ntpEpochOffset } = local;
   return {
@@ -58,6 +58,8 @@ function audioOptions(audio: NegotiatedAudio, local: LocalEnd): SessionAudioOpti
     },
     nack: audio.feedback.nack,
     transportFeedback: audio.feedback.transportCc && transportCc !== null,
+    // As browsers do. A server's numbers would only bring it feedback that nothing here reads, ten times a second.
+    transportNumbers: isCaller && audio.feedback.transportCc && transportCc !== null,
     reducedSize: audio.reducedSizeRtcp,
   };
 }
