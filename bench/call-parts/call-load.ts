@@ -63,7 +63,7 @@ report({ type: 'ready', setupMs: percentiles(setups) });
 
 async function openFlow(): Promise<Flow> {
   if (orders.target.startsWith('udp://')) return PlainFlow.open(parseAddress(orders.target.slice('udp://'.length)), openSocket);
-  const caller = await Caller.place(orders.target, openSocket);
+  const caller = await Caller.place(orders.target, { openSocket });
   await caller.connected;
   setups.push(caller.setupMs);
   return caller;

@@ -41,7 +41,16 @@ export interface Flow {
 /** Gives a flow its socket. */
 export type OpenSocket = (handler: UdpSocketHandler) => UdpSocket | Promise<UdpSocket>;
 
-const openOwnSocket: OpenSocket = (handler) => openUdpSocket({ address: parseAddress('127.0.0.1:0'), handler });
+export interface PlaceOptions {
+  /** HTTP headers of the offer. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** IPv4 address of the caller's socket. */
+  readonly from?: string;
+  /** Gives the socket instead of that. */
+  readonly openSocket?: OpenSocket;
+  /** Given the answer and its HTTP headers; returns the one to use. */
+  readonly readAnswer?: (answer: string, headers: Headers) => string;
+}
 
 const ciphers = loadSrtpCiphers().ciphers;
 let certificate: Promise<DtlsCertificate> | null = null;
@@ -75,7 +84,8 @@ export class Caller implements Flow, UdpSocketHandler {
   }
 
   /** Posts an offer to `url` (`…/v1/realtime/calls`) and starts to connect. */
-  static async place(url: string, openSocket: OpenSocket = openOwnSocket): Promise<Caller> {
+  static async place(url: string, options: PlaceOptions = {}): Promise<Caller> {
+    const { headers = {}, from = '127.0.0.1', readAnswer = (answer: string) => answer } = options;
     certificate ??= DtlsCertificate.generate();
     const offerer = new Offerer({
       certificate: await certificate,
@@ -86,11 +96,12 @@ export class Caller implements Flow, UdpSocketHandler {
       ntpEpochOffset: performance.timeOrigin,
     });
     const placedAt = performance.now();
-    const response = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: offerer.offer });
+    const response = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/sdp', ...headers }, body: offerer.offer });
     const answer = await response.text();
     if (!response.ok) throw new Error(`the server answered ${response.status}: ${answer}`);
-    const caller = new Caller(offerer.accept(answer, performance.now()), placedAt);
-    caller.#socket = await openSocket(caller);
+    const caller = new Caller(offerer.accept(readAnswer(answer, response.headers), performance.now()), placedAt);
+    const open: OpenSocket = options.openSocket ?? ((handler) => openUdpSocket({ address: parseAddress(`${from}:0`), handler }));
+    caller.#socket = await open(caller);
     caller.#drain();
     return caller;
   }
