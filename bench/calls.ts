@@ -12,22 +12,27 @@ import { type Figure, figure, formatFigure } from './support/stats.ts';
  * straight back, and against plain UDP echo. Each server is a real process or two, driven by a load generator of its own,
  * 50 frames per second and call. All have their calls up all the time, and take turns at talking within each round.
  *
- * CPU is that of the server's whole process tree; for Earshot, relay and transceiver together. Pion runs without
- * interceptors, so it pays for neither RTCP reports nor NACK, and Earshot for both.
+ * CPU is that of the server's whole process tree; for Earshot, relay and transceiver together, and each by itself below
+ * the table. Pion runs without interceptors, so it pays for neither RTCP reports nor NACK, and Earshot for both. Each load
+ * generator has all its callers on one socket and sends what is due once per millisecond, to all servers alike; its own
+ * CPU is printed too, for where it comes near a core the round trips are its own.
  */
 type ServerName = 'earshot' | 'pion' | 'udp';
 
 interface Server {
   readonly name: ServerName;
   readonly target: string;
-  readonly pids: readonly number[];
+  /** Its processes, by what they are. */
+  readonly pids: Readonly<Record<string, number>>;
   stop(): Promise<void>;
 }
 
 /** One measurement of one server. */
 interface Run extends CallLoadResult {
   readonly server: ServerName;
-  readonly cpuSeconds: number;
+  /** CPU seconds by process. */
+  readonly cpu: Readonly<Record<string, number>>;
+  readonly loadCpuSeconds: number;
   readonly seconds: number;
 }
 
@@ -35,6 +40,8 @@ interface Run extends CallLoadResult {
 interface Load {
   readonly server: Server;
   readonly setupMs: Percentiles;
+  /** Talks for a while. What is measured must not be the first that a server does: programs are slow until warm. */
+  warmUp(): Promise<void>;
   measure(): Promise<Run>;
   stop(): Promise<void>;
 }
@@ -42,8 +49,11 @@ interface Load {
 interface Row {
   readonly server: ServerName;
   readonly calls: number;
-  /** Of the server, per frame that came back, µs. */
+  /** Of the server, per frame that came back, µs; and of each of its processes. */
   readonly cpuMicros: Figure;
+  readonly cpuMicrosOf: Readonly<Record<string, Figure>>;
+  /** Of the load generator, in percent of one core. */
+  readonly loadCpuPercent: Figure;
   /** Of the server, per call, in percent of one core. */
   readonly cpuPercentPerCall: Figure;
   readonly setupMs: Percentiles;
@@ -83,6 +93,7 @@ async function compare(servers: readonly Server[], calls: number, { quick }: Ben
     for (const server of servers) {
       loads.push(await startLoad(server, { target: server.target, calls, settingUp: SETTING_UP, seconds: quick ? 1 : 5 }));
     }
+    for (const load of loads) await load.warmUp();
     for (let round = 0; round < rounds; round++) for (const load of loads) runs.push(await load.measure());
   } finally {
     for (const load of loads) await load.stop();
@@ -99,8 +110,12 @@ function summarise(loads: readonly Load[], runs: readonly Run[], calls: number):
     return {
       server: name,
       calls,
-      cpuMicros: of((run) => (run.cpuSeconds * 1e6) / run.received),
-      cpuPercentPerCall: of((run) => (100 * run.cpuSeconds) / run.seconds / calls),
+      cpuMicros: of((run) => (cpuSum(run) * 1e6) / run.received),
+      cpuMicrosOf: Object.fromEntries(
+        Object.keys(own[0].cpu).map((part) => [part, of((run) => (run.cpu[part] * 1e6) / run.received)]),
+      ),
+      loadCpuPercent: of((run) => (100 * run.loadCpuSeconds) / run.seconds),
+      cpuPercentPerCall: of((run) => (100 * cpuSum(run)) / run.seconds / calls),
       setupMs,
       roundTripP50Ms,
       roundTripP99Ms: of(({ roundTripMs }) => roundTripMs.p99),
@@ -108,6 +123,10 @@ function summarise(loads: readonly Load[], runs: readonly Run[], calls: number):
       lossPercent: of(({ sent, received }) => (100 * (sent - received)) / sent),
     };
   });
+}
+
+function cpuSum({ cpu }: Run): number {
+  return Object.values(cpu).reduce((sum, seconds) => sum + seconds, 0);
 }
 
 function report(rows: readonly Row[], args: BenchArguments): void {
@@ -125,6 +144,18 @@ function report(rows: readonly Row[], args: BenchArguments): void {
       row.addedMs.toFixed(2),
       formatFigure(row.lossPercent, 3),
     ]),
+  ]);
+  console.log('');
+  printTable([
+    ['process', 'calls', 'CPU µs/packet', 'its load generator, % of a core'],
+    ...rows.flatMap(({ server, calls, cpuMicrosOf, loadCpuPercent }) =>
+      Object.entries(cpuMicrosOf).map(([part, micros]) => [
+        part === server ? server : `${server}: ${part}`,
+        String(calls),
+        formatFigure(micros, 1),
+        formatFigure(loadCpuPercent, 0),
+      ]),
+    ),
   ]);
   console.log('');
   finish('calls', rows, goals(rows), args);
@@ -165,20 +196,27 @@ async function startLoad(server: Server, orders: CallLoadOrders): Promise<Load> 
     if (message.type !== type) throw new Error(`the load generator says ${message.type} before ${type}`);
     return message as Extract<CallLoadReport, { type: Type }>;
   };
-  const cpu = (): number => server.pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0);
+  const cpu = (): Record<string, number> =>
+    Object.fromEntries(Object.entries(server.pids).map(([part, pid]) => [part, cpuSeconds(pid)]));
+  const loadCpu = (): number => cpuSeconds(child.pid ?? 0);
   const { setupMs } = await next('ready');
+  const measure = async (): Promise<Run> => {
+    child.send('measure');
+    await next('measuring');
+    const [before, loadBefore, startedAt] = [cpu(), loadCpu(), performance.now()];
+    await next('measured');
+    const seconds = (performance.now() - startedAt) / 1000;
+    const used = Object.entries(cpu()).map(([part, after]) => [part, after - before[part]]);
+    const loadCpuSeconds = loadCpu() - loadBefore;
+    const { result } = await next('result');
+    return { server: server.name, cpu: Object.fromEntries(used), loadCpuSeconds, seconds, ...result };
+  };
   return {
     server,
     setupMs,
-    async measure() {
-      child.send('measure');
-      await next('measuring');
-      const cpuBefore = cpu();
-      const startedAt = performance.now();
-      await next('measured');
-      const used = { cpuSeconds: cpu() - cpuBefore, seconds: (performance.now() - startedAt) / 1000 };
-      const { result } = await next('result');
-      return { server: server.name, ...used, ...result };
+    measure,
+    async warmUp() {
+      await measure();
     },
     async stop() {
       const exit = once(child, 'exit');
@@ -191,7 +229,7 @@ async function startLoad(server: Server, orders: CallLoadOrders): Promise<Load> 
 async function startUdpEcho(): Promise<Server> {
   const child = fork(new URL('./call-parts/udp-echo.js', import.meta.url));
   const [address] = (await once(child, 'message')) as [string];
-  return { name: 'udp', target: `udp://${address}`, pids: [child.pid ?? 0], stop: () => end(child) };
+  return { name: 'udp', target: `udp://${address}`, pids: { udp: child.pid ?? 0 }, stop: () => end(child) };
 }
 
 async function startEarshot(): Promise<Server> {
@@ -210,7 +248,7 @@ async function startEarshot(): Promise<Server> {
   return {
     name: 'earshot',
     target: `http://${http}/v1/realtime/calls`,
-    pids: [relay.pid, transceiver.pid],
+    pids: { relay: relay.pid, transceiver: transceiver.pid },
     stop: async () => {
       await Promise.all([relay.kill(), transceiver.kill()]);
     },
@@ -225,7 +263,7 @@ async function startPion(): Promise<Server | { reason: string }> {
   const ended = once(child, 'exit').then(() => ({ reason: 'Pion ended before it was ready, so it runs without.' }));
   const ready = once(child.stdout, 'data').then(() => null);
   return (
-    (await Promise.race([ready, ended])) ?? { name: 'pion', target: `http://${http}/`, pids: [child.pid ?? 0], stop: () => end(child) }
+    (await Promise.race([ready, ended])) ?? { name: 'pion', target: `http://${http}/`, pids: { pion: child.pid ?? 0 }, stop: () => end(child) }
   );
 }
 

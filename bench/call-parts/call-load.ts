@@ -1,6 +1,7 @@
 import { parseAddress } from '../../src/wire/address.ts';
 import { percentile } from '../support/stats.ts';
-import { Caller, PlainFlow, type Flow } from './caller.ts';
+import { Caller, PlainFlow, type Flow, type OpenSocket } from './caller.ts';
+import { LoopbackHosts } from './loopback-hosts.ts';
 
 /**
  * The load generator of `bench:calls`, a process of its own with the calls to one server. It places them, says
@@ -42,6 +43,8 @@ const WARM_UP_MS = 300;
 const STRAGGLERS_MS = 200;
 
 const orders = JSON.parse(process.argv[2]) as CallLoadOrders;
+const hosts = new LoopbackHosts();
+const openSocket: OpenSocket = (handler) => hosts.open(handler);
 const flows: Flow[] = [];
 const setups: number[] = [];
 let talking = false;
@@ -59,8 +62,8 @@ await Promise.all(
 report({ type: 'ready', setupMs: percentiles(setups) });
 
 async function openFlow(): Promise<Flow> {
-  if (orders.target.startsWith('udp://')) return PlainFlow.open(parseAddress(orders.target.slice('udp://'.length)));
-  const caller = await Caller.place(orders.target);
+  if (orders.target.startsWith('udp://')) return PlainFlow.open(parseAddress(orders.target.slice('udp://'.length)), openSocket);
+  const caller = await Caller.place(orders.target, { openSocket });
   await caller.connected;
   setups.push(caller.setupMs);
   return caller;
@@ -90,6 +93,7 @@ async function measure(): Promise<void> {
 async function end(): Promise<void> {
   clearInterval(timer);
   await Promise.all(flows.map((flow) => flow.close()));
+  hosts.close();
   process.exit();
 }
 
@@ -97,10 +101,14 @@ async function end(): Promise<void> {
 function catchUp(): void {
   const now = performance.now();
   for (const due = Math.floor(((now - startedAt) * SLOTS) / FRAME_MS); slotsDone < due; slotsDone++) {
-    for (let i = slotsDone % SLOTS; i < flows.length; i += SLOTS) {
-      if (talking) flows[i].sendFrame(now);
-      flows[i].tick(now);
-    }
+    hosts.together(() => act(slotsDone % SLOTS, now));
+  }
+}
+
+function act(slot: number, now: number): void {
+  for (let i = slot; i < flows.length; i += SLOTS) {
+    if (talking) flows[i].sendFrame(now);
+    flows[i].tick(now);
   }
 }
 

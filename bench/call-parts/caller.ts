@@ -38,11 +38,16 @@ export interface Flow {
   close(): Promise<void>;
 }
 
+/** Gives a flow its socket. */
+export type OpenSocket = (handler: UdpSocketHandler) => UdpSocket | Promise<UdpSocket>;
+
 export interface PlaceOptions {
   /** HTTP headers of the offer. */
   readonly headers?: Readonly<Record<string, string>>;
   /** IPv4 address of the caller's socket. */
   readonly from?: string;
+  /** Gives the socket instead of that. */
+  readonly openSocket?: OpenSocket;
   /** Given the answer and its HTTP headers; returns the one to use. */
   readonly readAnswer?: (answer: string, headers: Headers) => string;
 }
@@ -50,7 +55,7 @@ export interface PlaceOptions {
 const ciphers = loadSrtpCiphers().ciphers;
 let certificate: Promise<DtlsCertificate> | null = null;
 
-/** One echo call of Earshot's own client core over its own UDP socket. */
+/** One echo call of Earshot's own client core. */
 export class Caller implements Flow, UdpSocketHandler {
   readonly figures = new FlowFigures();
   /** Told of every frame that is heard, measured or not, and when. The payload is valid during the call only. */
@@ -79,7 +84,8 @@ export class Caller implements Flow, UdpSocketHandler {
   }
 
   /** Posts an offer to `url` (`…/v1/realtime/calls`) and starts to connect. */
-  static async place(url: string, { headers = {}, from = '127.0.0.1', readAnswer = (answer) => answer }: PlaceOptions = {}): Promise<Caller> {
+  static async place(url: string, options: PlaceOptions = {}): Promise<Caller> {
+    const { headers = {}, from = '127.0.0.1', readAnswer = (answer: string) => answer } = options;
     certificate ??= DtlsCertificate.generate();
     const offerer = new Offerer({
       certificate: await certificate,
@@ -94,7 +100,8 @@ export class Caller implements Flow, UdpSocketHandler {
     const answer = await response.text();
     if (!response.ok) throw new Error(`the server answered ${response.status}: ${answer}`);
     const caller = new Caller(offerer.accept(readAnswer(answer, response.headers), performance.now()), placedAt);
-    caller.#socket = await openUdpSocket({ address: parseAddress(`${from}:0`), handler: caller });
+    const open: OpenSocket = options.openSocket ?? ((handler) => openUdpSocket({ address: parseAddress(`${from}:0`), handler }));
+    caller.#socket = await open(caller);
     caller.#drain();
     return caller;
   }
@@ -167,9 +174,9 @@ export class PlainFlow implements Flow, UdpSocketHandler {
     this.#target = target;
   }
 
-  static async open(target: TransportAddress): Promise<PlainFlow> {
+  static async open(target: TransportAddress, openSocket: OpenSocket): Promise<PlainFlow> {
     const flow = new PlainFlow(target);
-    flow.#socket = await openUdpSocket({ address: parseAddress('127.0.0.1:0'), handler: flow });
+    flow.#socket = await openSocket(flow);
     return flow;
   }
 

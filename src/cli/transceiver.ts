@@ -38,7 +38,7 @@ export function addTransceiverCommand(program: Command, roles: Roles): void {
     .addOption(options.cluster());
   addAgentOptions(command)
     .addOption(options.apiKey())
-    .addOption(options.workers('worker threads, one per core unless given'))
+    .addOption(options.workers('worker threads, one per core but one unless given'))
     .addOption(options.maxCalls())
     .addOption(options.maxDuration())
     .addOption(options.trunkMtu())

@@ -137,7 +137,7 @@ export class Conversation {
     this.#counters.packetsReceived++;
     if (this.#agent.format.codec === 'opus' && session.opus !== undefined) {
       const duration = opusPacketDuration(opus);
-      if (duration > 0) this.#host.run(() => session.opus?.({ packet: opus, timestamp, duration }));
+      if (duration > 0) this.#host.opus({ packet: opus, timestamp, duration });
     }
     if (this.#uplink === null) return;
     this.#uplink.echoing = this.#responses.current?.audible === true;

@@ -23,6 +23,7 @@ import { TrunkCookies, TrunkReader, type TrunkError } from '../wire/trunk.ts';
 import { answerOffer, answerRestart } from './answer.ts';
 import { Call, EVENTS_LABEL, type CallHost } from './call.ts';
 import { ClientPaths, type ClientPath } from './client-paths.ts';
+import { DatagramScratch } from './datagram-scratch.ts';
 import { MediaClock } from './media-clock.ts';
 import { MediaTotals } from './media-metrics.ts';
 import type { ShardOptions } from './protocol.ts';
@@ -62,6 +63,7 @@ export class Shard implements UdpSocketHandler, CallHost {
   readonly #cookies: TrunkCookies;
   readonly #reader: TrunkReader;
   readonly #username = new StunUsernameReader();
+  readonly #scratch = new DatagramScratch();
   readonly #clock = new MediaClock<Call>((calls, now) => this.#tick(calls, now));
   readonly #media = new MediaTotals();
   readonly #calls = new Map<string, Call>();
@@ -292,7 +294,7 @@ export class Shard implements UdpSocketHandler, CallHost {
       return;
     }
     const path = known ?? newPath(data, reader, call, relay);
-    const payload = data.subarray(payloadOffset, payloadOffset + payloadLength);
+    const payload = this.#scratch.copy(data, payloadOffset, payloadLength);
     this.#current = call;
     // Only a datagram that authenticates moves anything: a forged one must not draw the call's packets to itself.
     if (call.handleDatagram(payload, path, now)) {

@@ -23,7 +23,7 @@ export interface TransceiverOptions {
   readonly agentSettings?: AgentSettings;
   /** The longest that a call may last. Default one hour. */
   readonly maxDurationMs?: number;
-  /** Worker threads. Default: one per core. */
+  /** Worker threads. Default: one per core but one, which is for signaling, the relay beside it, the kernel. */
   readonly workers?: number;
   /** Calls at once, over all workers; more are answered with 503. Default 1,000 per worker. */
   readonly maxCalls?: number;
@@ -64,7 +64,7 @@ const RETRY_AFTER_S = 5;
  */
 export async function startTransceiver(options: TransceiverOptions): Promise<Transceiver> {
   await pinNativeModules();
-  const workers = options.workers ?? availableParallelism();
+  const workers = options.workers ?? Math.max(1, availableParallelism() - 1);
   const shards = Array.from({ length: workers }, (_, index) => new ShardThread({
     index,
     cluster: options.cluster ?? 0,

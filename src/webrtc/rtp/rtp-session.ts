@@ -36,6 +36,8 @@ export interface RtpSessionOptions {
   /** Negotiated `a=rtcp-fb` of the payload type: `nack` and `transport-cc`. */
   readonly nack: boolean;
   readonly transportFeedback: boolean;
+  /** Number what is sent transport-wide, so that the peer gives feedback. */
+  readonly transportNumbers: boolean;
   /** Negotiated `a=rtcp-rsize`. */
   readonly reducedSize: boolean;
   /** Redundancy (RFC 2198) for what is sent, where it was negotiated. */
@@ -98,9 +100,12 @@ export interface RtpSessionStats {
 /** SSRCs heard at a time: one, and a second one while the peer exchanges its track. */
 const MAX_STREAMS = 4;
 /** Packets asked for at a time: all that the history holds. */
-const MAX_REQUESTED = 128;
-/** How often feedback goes out while packets arrive: the usual of browsers. */
-const TRANSPORT_FEEDBACK_INTERVAL_MS = 100;
+const MAX_REQUESTED = 32;
+/**
+ * How often feedback goes out while packets arrive. Browsers take 50 to 250 ms, by their bandwidth: at that of one voice,
+ * 250. A tenth of a second would mean one packet of feedback for every five of voice.
+ */
+const TRANSPORT_FEEDBACK_INTERVAL_MS = 250;
 /** RTCP packets stay below this, and with SRTCP's tag within any path's MTU. */
 const MAX_RTCP_LENGTH = 1152;
 
@@ -112,7 +117,6 @@ const MAX_RTCP_LENGTH = 1152;
 export class RtpSession {
   readonly #options: RtpSessionOptions;
   readonly #cname: Uint8Array;
-  readonly #packet = new RtpPacket();
   readonly #send: SendStream;
   readonly #history: SendHistory | null;
   readonly #red: RedSender | null;
@@ -126,6 +130,7 @@ export class RtpSession {
   /** Latest last. */
   #streams: RemoteStream[] = [];
   readonly #outputs: RtpSessionOutput[] = [];
+  readonly #timeout = { type: 'timeout' as const, at: Number.POSITIVE_INFINITY };
   /** Sequence numbers that the peer has asked for; the bytes are looked up when they are sent. */
   readonly #requested: number[] = [];
   #now: number;
@@ -148,7 +153,7 @@ export class RtpSession {
     this.#options = options;
     this.#cname = encode(options.cname);
     this.#send = new SendStream(options.ssrc, options.clockRate, encode(options.mid), options.random);
-    if (options.transportFeedback) this.#send.header.transportSequence = 0;
+    if (options.transportNumbers) this.#send.header.transportSequence = 0;
     this.#history = options.nack ? new SendHistory() : null;
     const { red } = options;
     this.#red = red === undefined ? null : new RedSender(red.blockType, red.distance);
@@ -156,10 +161,13 @@ export class RtpSession {
     this.#reportAt = now + rtcpInterval(options.random, true);
   }
 
-  /** One authentic packet. Null when it is malformed; else its view, valid until the next call of this method. */
+  /**
+   * One authentic packet. Null when it is malformed; else its view, valid until the next call of this method of any
+   * session.
+   */
   handleRtp(buffer: Uint8Array, length: number, now: number): RtpPacket | null {
     this.#now = now;
-    const packet = this.#packet;
+    const packet = received;
     if (!packet.read(buffer, length)) {
       this.#faults['malformed-rtp']++;
       return null;
@@ -224,14 +232,20 @@ export class RtpSession {
   }
 
   poll(): RtpSessionOutput {
-    const output = this.#outputs.shift();
+    const output = this.#outputs.length > 0 ? this.#outputs.shift() : undefined;
     if (output) return output;
-    if (this.#closed) return { type: 'timeout', at: Number.POSITIVE_INFINITY };
+    if (this.#closed) return this.#timeoutAt(Number.POSITIVE_INFINITY);
+    if (this.#requested.length === 0) {
+      // The usual case, once per packet: nothing is due.
+      const at = this.#nextAt();
+      if (this.#now < at) return this.#timeoutAt(at);
+    }
     return (
       this.#pollRetransmission() ??
       this.#pollNack() ??
       this.#pollFeedback() ??
-      this.#pollReport() ?? { type: 'timeout', at: this.#nextAt() }
+      this.#pollReport() ??
+      this.#timeoutAt(this.#nextAt())
     );
   }
 
@@ -298,7 +312,10 @@ export class RtpSession {
   #request(sequences: readonly number[]): void {
     if (!this.#history) return;
     this.#requestedSinceReport += sequences.length;
-    for (const sequence of sequences) if (this.#requested.length < MAX_REQUESTED) this.#requested.push(sequence);
+    for (const sequence of sequences) {
+      if (!this.#history.has(sequence)) this.#faults['retransmission-unavailable']++;
+      else if (this.#requested.length < MAX_REQUESTED) this.#requested.push(sequence);
+    }
   }
 
   #pollRetransmission(): RtpSessionOutput | null {
@@ -377,6 +394,11 @@ export class RtpSession {
     return writeSourceDescription(this.#rtcp, end, this.#options.ssrc, this.#cname);
   }
 
+  #timeoutAt(at: number): Timeout {
+    this.#timeout.at = at;
+    return this.#timeout;
+  }
+
   #nextAt(): number {
     let at = Math.min(this.#reportAt, this.#feedbackAt);
     if (this.#options.nack) for (const { missing } of this.#streams) at = Math.min(at, missing.nextAt);
@@ -390,7 +412,7 @@ export class RtpSession {
 
   /** The stream of this SSRC, now the latest. The one that has been silent longest makes room for a new one. */
   #stream(ssrc: number): RemoteStream {
-    const latest = this.#streams.at(-1);
+    const latest = this.#streams[this.#streams.length - 1] as RemoteStream | undefined;
     if (latest?.receive.ssrc === ssrc) return latest;
     const stream = this.#find(ssrc) ?? {
       receive: new ReceiveStream(ssrc, this.#options.clockRate),
@@ -400,6 +422,9 @@ export class RtpSession {
     return stream;
   }
 }
+
+/** One for all sessions of the thread: it stays in the processor's cache. */
+const received = new RtpPacket();
 
 interface RemoteStream {
   readonly receive: ReceiveStream;

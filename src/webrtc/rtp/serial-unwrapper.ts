@@ -3,11 +3,11 @@
  * placed nearest to the highest one so far, so reordered packets land where they belong (RFC 1982 distances).
  */
 export class SerialUnwrapper {
-  readonly #modulus: number;
+  readonly #shift: number;
   #highest = -1;
 
   constructor(bits: 16 | 32) {
-    this.#modulus = 2 ** bits;
+    this.#shift = 32 - bits;
   }
 
   /** The extended value; never negative once past the first wrap, and the first value is returned as it is. */
@@ -16,9 +16,8 @@ export class SerialUnwrapper {
       this.#highest = value;
       return value;
     }
-    const modulus = this.#modulus;
-    const ahead = (((value - this.#highest) % modulus) + modulus) % modulus;
-    const extended = this.#highest + (ahead < modulus / 2 ? ahead : ahead - modulus);
+    // The distance in `bits` bits, with its sign.
+    const extended = this.#highest + (((value - this.#highest) << this.#shift) >> this.#shift);
     if (extended > this.#highest) this.#highest = extended;
     return extended;
   }

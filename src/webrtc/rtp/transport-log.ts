@@ -1,12 +1,12 @@
 import type { TransportArrival } from './transport-feedback.ts';
 
-/** Packets noted between two feedbacks. Audio sends five in that time; what is beyond this is left out. */
+/** Packets noted between two feedbacks. Audio sends a dozen in that time; what is beyond this is left out. */
 const CAPACITY = 128;
 
 /** Arrivals by transport-wide sequence number, until the next feedback. Noting one allocates nothing. */
 export class TransportLog {
-  readonly #sequences = new Uint16Array(CAPACITY);
-  readonly #times = new Float64Array(CAPACITY);
+  /** Sequence number and time in turn, in one piece: what is touched for every packet shall lie together. */
+  readonly #arrivals = new Float64Array(2 * CAPACITY);
   #count = 0;
 
   get empty(): boolean {
@@ -15,14 +15,15 @@ export class TransportLog {
 
   note(sequence: number, now: number): void {
     if (this.#count === CAPACITY) return;
-    this.#sequences[this.#count] = sequence;
-    this.#times[this.#count++] = now;
+    const at = 2 * this.#count++;
+    this.#arrivals[at] = sequence;
+    this.#arrivals[at + 1] = now;
   }
 
   /** What has arrived, ascending from the oldest, each sequence number once. Empties the log. */
   take(): TransportArrival[] {
     const arrivals: TransportArrival[] = [];
-    for (let i = 0; i < this.#count; i++) arrivals.push({ sequence: this.#sequences[i], at: this.#times[i] });
+    for (let i = 0; i < this.#count; i++) arrivals.push({ sequence: this.#arrivals[2 * i], at: this.#arrivals[2 * i + 1] });
     this.#count = 0;
     const [first] = arrivals;
     if (!first) return arrivals;

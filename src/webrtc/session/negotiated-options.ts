@@ -52,7 +52,7 @@ export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['i
       ...local.dtls,
     },
     dtlsInStun: local.dtlsInStun,
-    audio: audio && audioOptions(audio, local),
+    audio: audio && audioOptions(audio, local, negotiated.localSetup === 'active'),
     data: data && {
       localPort: SCTP_PORT,
       remotePort: data.sctpPort,
@@ -67,7 +67,7 @@ export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['i
 }
 
 /** What offer and answer settled, in the terms of the RTP session. */
-function audioOptions(audio: NegotiatedAudio, local: LocalEnd): SessionAudioOptions {
+function audioOptions(audio: NegotiatedAudio, local: LocalEnd, isCaller: boolean): SessionAudioOptions {
   const { mid, audioLevel, transportCc } = audio.extensions;
   const { ssrc, cname, random, ntpEpochOffset, redundancy } = local;
   const { redPayloadType } = audio;
@@ -86,6 +86,8 @@ function audioOptions(audio: NegotiatedAudio, local: LocalEnd): SessionAudioOpti
     },
     nack: audio.feedback.nack,
     transportFeedback: audio.feedback.transportCc && transportCc !== null,
+    // As browsers do. A server's numbers would only bring it feedback that nothing here reads, ten times a second.
+    transportNumbers: isCaller && audio.feedback.transportCc && transportCc !== null,
     reducedSize: audio.reducedSizeRtcp,
     ...(redPayloadType === null ? {} : { red: { payloadType: redPayloadType, blockType: audio.payloadType, distance: redundancy } }),
   };

@@ -2,14 +2,13 @@
 export const MAX_DATAGRAM = 1500;
 
 /**
- * A queue of packets written in place. Memory of packets that came out is used again, and so are the views of it where
- * lengths repeat, as those of voice do: then nothing is allocated per packet. One packet in flight is the normal case;
- * the queue grows when several are written between two polls.
+ * A queue of packets written in place. Memory comes from a store that all queues of the thread share, and goes back as
+ * soon as a packet has been sent: so the packets of hundreds of sessions pass through the same few kilobytes, which stay
+ * in the processor's cache. Views of that memory are made once per length: nothing is allocated per packet.
  */
 export class PacketQueue {
-  readonly #free: Slot[] = [];
   readonly #waiting: Slot[] = [];
-  #reserved: Slot = makeSlot();
+  #reserved: Slot | null = null;
   #polled: Slot | null = null;
 
   get length(): number {
@@ -18,38 +17,55 @@ export class PacketQueue {
 
   /** A buffer of MAX_DATAGRAM bytes to write the next packet into; `commit` says how long it became. */
   reserve(): Uint8Array {
+    this.#reserved ??= store.pop() ?? new Slot();
     return this.#reserved.memory;
   }
 
   /** Queues what was written; a length that is not positive discards it. */
   commit(length: number): void {
-    if (length <= 0) return;
     const slot = this.#reserved;
-    if (slot.packet.length !== length) slot.packet = slot.memory.subarray(0, length);
+    if (slot === null) return;
+    this.#reserved = null;
+    if (length <= 0) {
+      give(slot);
+      return;
+    }
+    slot.length = length;
     this.#waiting.push(slot);
-    this.#reserved = this.#free.pop() ?? makeSlot();
   }
 
-  /** The oldest packet, valid until the next call of `shift`. */
+  /** The oldest packet, valid until the next call of `shift` or `release`. */
   shift(): Uint8Array {
+    this.release();
     const next = this.#waiting.shift();
     if (!next) throw new RangeError('The packet queue is empty.');
-    if (this.#polled && this.#free.length < MAX_FREE) this.#free.push(this.#polled);
     this.#polled = next;
     return next.packet;
   }
+
+  /** The packet that came out last is not needed any more. */
+  release(): void {
+    if (this.#polled === null) return;
+    give(this.#polled);
+    this.#polled = null;
+  }
 }
 
-interface Slot {
-  readonly memory: Uint8Array;
-  /** The beginning of `memory`, as long as the packet that was last in it. */
-  packet: Uint8Array;
+class Slot {
+  readonly memory = new Uint8Array(MAX_DATAGRAM);
+  length = 0;
+  readonly #views: (Uint8Array | undefined)[] = [];
+
+  get packet(): Uint8Array {
+    return (this.#views[this.length] ??= this.memory.subarray(0, this.length));
+  }
 }
 
-/** Buffers kept for reuse, per session. */
-const MAX_FREE = 4;
+/** Free slots, the one used last on top. */
+const store: Slot[] = [];
+/** More than are in flight at a time only after a burst. */
+const MAX_FREE = 16;
 
-function makeSlot(): Slot {
-  const memory = new Uint8Array(MAX_DATAGRAM);
-  return { memory, packet: memory };
+function give(slot: Slot): void {
+  if (store.length < MAX_FREE) store.push(slot);
 }

@@ -237,6 +237,7 @@ export class Session {
   }
 
   poll(): SessionOutput {
+    this.#outgoing.release();
     for (;;) {
       const ready = this.#nextReady();
       if (ready) return ready;

@@ -202,8 +202,11 @@ class Memory {
   readonly mac = new Uint8Array(SHA1_LENGTH);
   readonly #locate: (bytes: Uint8Array) => number;
   readonly #known = new WeakMap<ArrayBufferLike, number>();
+  /** The two used last: receive memory and send memory take turns. */
   #latest: ArrayBufferLike;
   #latestBase: number;
+  #other: ArrayBufferLike;
+  #otherBase: number;
 
   constructor(locate: (bytes: Uint8Array) => number) {
     const buffer = new ArrayBuffer(SCRATCH_LENGTH);
@@ -217,21 +220,29 @@ class Memory {
     new DataView(buffer, BLOCK_AT).setUint32(60, 8 * (SHA1_BLOCK_LENGTH + SHA1_LENGTH));
     this.#latest = buffer;
     this.#latestBase = this.base;
+    this.#other = buffer;
+    this.#otherBase = this.base;
   }
 
   /** Address of the first byte of `bytes`, valid until the next call. */
   addressOf(bytes: Uint8Array): number {
     const { buffer } = bytes;
-    if (buffer !== this.#latest) {
-      let base = this.#known.get(buffer);
-      if (base === undefined) {
-        base = this.#locate(new Uint8Array(buffer));
-        this.#known.set(buffer, base);
-      }
-      this.#latest = buffer;
-      this.#latestBase = base;
+    if (buffer === this.#latest) return this.#latestBase + bytes.byteOffset;
+    const base = buffer === this.#other ? this.#otherBase : this.#baseOf(buffer);
+    this.#other = this.#latest;
+    this.#otherBase = this.#latestBase;
+    this.#latest = buffer;
+    this.#latestBase = base;
+    return base + bytes.byteOffset;
+  }
+
+  #baseOf(buffer: ArrayBufferLike): number {
+    let base = this.#known.get(buffer);
+    if (base === undefined) {
+      base = this.#locate(new Uint8Array(buffer));
+      this.#known.set(buffer, base);
     }
-    return this.#latestBase + bytes.byteOffset;
+    return base;
   }
 }
 
