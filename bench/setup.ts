@@ -1,7 +1,10 @@
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { DelayedDeployment } from './setup-parts/deployment.ts';
 import { MODES, type Mode } from './setup-parts/modes.ts';
 import { MARK_NAMES, MARKS, type Mark, type Setup, type SetupCaller } from './setup-parts/setup-times.ts';
+import { waterfall } from './setup-parts/waterfall.ts';
+import { histogramPercentile } from './support/histogram.ts';
 import { finish, goal, type Goal, printTable } from './support/report.ts';
 import { type Figure, figure, percentile } from './support/stats.ts';
 
@@ -14,8 +17,10 @@ const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     out: { type: 'string' },
-    /** Only callers whose name contains one of these, parted by commas. */
-    modes: { type: 'string', default: '' },
+    /** Where to draw the loss-free set-ups at the longest round trip. */
+    svg: { type: 'string' },
+    /** Only callers whose name ends with one of these, parted by commas; `all`. */
+    modes: { type: 'string' },
     rtts: { type: 'string' },
     losses: { type: 'string' },
     rounds: { type: 'string' },
@@ -23,7 +28,7 @@ const { values } = parseArgs({
 });
 
 const LIMIT_MS = 10_000;
-/** Section of the goals: round trips, and ms that a caller may add with its own work and its 20 ms frames. */
+/** Round trips at which the goals are looked at, ms. */
 const GOAL_ROUND_TRIPS = [100, 200];
 const ROUNDS = values.quick ? 3 : 9;
 /** With loss the 95th percentile is looked at. */
@@ -40,10 +45,10 @@ interface Row {
   readonly setup: Figure & { readonly p95: number; readonly missed: number };
 }
 
-const roundTrips = numbers(values.rtts) ?? (values.quick ? [0, 100] : [0, 50, 100, 200]);
+const roundTrips = numbers(values.rtts) ?? (values.quick ? [100] : [0, 50, 100, 200]);
 const losses = numbers(values.losses) ?? (values.quick ? [0, 10] : [0, 2, 10]);
-const wanted = values.modes.split(',').map((name) => name.trim());
-const modes = MODES.filter(({ name }) => wanted.some((part) => name.includes(part)));
+const wanted = (values.modes ?? (values.quick ? 'chromium,WARP' : 'all')).split(',').map((name) => name.trim());
+const modes = MODES.filter(({ name }) => wanted.some((end) => end === 'all' || name.endsWith(end)));
 
 const deployment = await DelayedDeployment.start();
 const callers = new Map<Mode, SetupCaller>();
@@ -52,9 +57,11 @@ try {
   for (const caller of callers.values()) await caller.call(LIMIT_MS);
   const rows: Row[] = [];
   for (const lossPercent of losses) for (const roundTripMs of roundTrips) rows.push(...(await measure(roundTripMs, lossPercent)));
-  const lateness = deployment.path.lateness.toSorted((a, b) => a - b);
+  const lateness = (await deployment.path.lateness()).toSorted((a, b) => a - b);
   console.log(`The path itself was late by ${percentile(lateness, 50).toFixed(2)} ms (median), ${percentile(lateness, 99).toFixed(1)} ms (p99).\n`);
-  finish('setup', rows, goals(rows), { quick: values.quick, out: values.out ?? null });
+  const answers = await answerTimes();
+  if (values.svg !== undefined) draw(rows, values.svg);
+  finish('setup', { rows, answers }, [...goals(rows), goal('event-loop time of an answer, p99', answers.eventLoopP99Ms, 'ms', 2, 'at most')], { out: values.out ?? null });
 } finally {
   for (const caller of callers.values()) await caller.close();
   await deployment.close();
@@ -65,8 +72,7 @@ async function measure(roundTripMs: number, lossPercent: number): Promise<Row[]>
   const setups = new Map<Mode, Setup[]>(modes.map((mode) => [mode, []]));
   for (let round = 0; round < rounds; round++) {
     for (const mode of modes) {
-      deployment.path.forgetCallers();
-      deployment.path.impose({ roundTripMs, loss: lossPercent / 100, seed: round + 1 });
+      await deployment.path.impose({ roundTripMs, loss: lossPercent / 100, seed: round + 1 });
       setups.get(mode)!.push(await callers.get(mode)!.call(LIMIT_MS));
     }
   }
@@ -121,6 +127,30 @@ function goals(rows: readonly Row[]): Goal[] {
       return [limited('agentAudio', trips), limited('callerAudio', trips + 0.5), ...(warp ? [limited('created', trips)] : []), ...lossy];
     });
   });
+}
+
+/** How long the server took to answer the offers of this run. */
+async function answerTimes(): Promise<{ eventLoopP50Ms: number; eventLoopP99Ms: number; wholeP50Ms: number; wholeP99Ms: number }> {
+  const text = await deployment.metrics();
+  const ms = (part: string, p: number): number => 1000 * histogramPercentile(text, 'earshot_answer_seconds', `part="${part}"`, p);
+  const answers = {
+    eventLoopP50Ms: ms('event_loop', 50),
+    eventLoopP99Ms: ms('event_loop', 99),
+    wholeP50Ms: ms('whole', 50),
+    wholeP99Ms: ms('whole', 99),
+  };
+  console.log(
+    `An answer kept the worker's event loop busy for ${answers.eventLoopP50Ms.toFixed(1)} ms (median), ${answers.eventLoopP99Ms.toFixed(1)} ms (p99); ` +
+      `from the offer read to the answer ready ${answers.wholeP50Ms.toFixed(1)} ms (median), ${answers.wholeP99Ms.toFixed(1)} ms (p99).\n`,
+  );
+  return answers;
+}
+
+function draw(rows: readonly Row[], file: string): void {
+  const roundTripMs = Math.max(...roundTrips);
+  const drawn = rows.filter((row) => row.lossPercent === 0 && row.roundTripMs === roundTripMs);
+  const medians = ({ marks }: Row): Record<Mark, number> => Object.fromEntries(MARKS.map((mark) => [mark, marks[mark].median])) as Record<Mark, number>;
+  writeFileSync(file, waterfall(drawn.map((row) => ({ name: row.mode, at: medians(row) })), roundTripMs));
 }
 
 function inRoundTrips(ms: number, roundTripMs: number): string {

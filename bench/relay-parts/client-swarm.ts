@@ -3,7 +3,7 @@ import { SendVector } from '../../src/net/message-vector.ts';
 
 /**
  * Sends as many clients from one socket: each message carries IP_PKTINFO with its own source address out of
- * 127.1.0.0/16, all of which is loopback. So the generator pays one system call for 64 packets of 64 clients, and the
+ * 127.0.0.0/8, all of which is loopback. So the generator pays one system call for 64 packets of 64 clients, and the
  * relay sees clients as it would on the internet.
  *
  *   struct cmsghdr: 0 len u64 (16 + 12), 8 level i32, 12 type i32; struct in_pktinfo: 16 ifindex i32, 20 source, 24 –
@@ -24,12 +24,12 @@ export class ClientSwarm extends SendVector {
     }
   }
 
-  /** The next message that is pushed comes from this client, 0 to 65,279. */
+  /** The next message that is pushed comes from this client: of 65,025 in each of the networks 127.1 to 127.255. */
   from(client: number): void {
     const at = this.used * CONTROL_BYTES + 20;
     this.#control[at] = 127;
-    this.#control[at + 1] = 1;
-    this.#control[at + 2] = client / 255;
+    this.#control[at + 1] = 1 + client / (255 * 255);
+    this.#control[at + 2] = (client / 255) % 255;
     this.#control[at + 3] = 1 + (client % 255);
   }
 }

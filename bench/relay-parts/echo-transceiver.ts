@@ -6,14 +6,21 @@ import { formatAddress, parseAddress } from '../../src/wire/address.ts';
 import { TRUNK_MTU, TrunkCookies, TrunkEntry, TrunkReader } from '../../src/wire/trunk.ts';
 
 /**
- * Stands in for a transceiver: sends every packet of the trunk straight back, bundled alike. A process of its own,
- * that tells its parent its address, then lives in a blocking loop until it is killed or orphaned.
+ * Stands in for a transceiver: sends every packet of the trunk straight back, bundled alike, if its client's address is
+ * below 127.LIMIT: the others it treats as if they had not authenticated. `direct` in place of the secret: no trunk, each
+ * datagram goes back as it came. A process of its own, that tells its parent its address, then lives in a blocking
+ * loop until it is killed or orphaned.
+ *
+ *   echo-transceiver SECRET|direct [LIMIT]
  */
 const BATCH = 64;
 const libc = requireLibc();
 const buffers = { receiveBuffer: 8 << 20, sendBuffer: 8 << 20 };
 const socket = openRawSocket(libc, { address: parseAddress('127.0.0.1:0'), reusePort: false, ...buffers });
-const cookies = new TrunkCookies(process.argv[2]);
+const [secret, limit = '256'] = process.argv.slice(2) as [string, string?];
+const isDirect = secret === 'direct';
+const clientLimit = Number(limit);
+const cookies = new TrunkCookies(secret);
 const reader = new TrunkReader(cookies);
 const incoming = new ReceiveVector(libc, BATCH);
 const outgoing = new SendVector(libc, BATCH, 4);
@@ -26,8 +33,13 @@ function echo(): number {
   const count = incoming.receive(socket.fd);
   for (let i = 0; i < count; i++) {
     incoming.read(i);
+    if (isDirect) {
+      outgoing.pushPointer(incoming.addressAt(incoming.slotAt(i)), incoming.length, 4, incoming.memory, incoming.from.ipOffset, incoming.from.port);
+      continue;
+    }
     if (reader.open(incoming.memory, incoming.slotAt(i), incoming.length) !== null) continue;
     while (reader.next()) {
+      if (incoming.memory[reader.ipOffset + 1] >= clientLimit) continue;
       entry.family = reader.family;
       entry.ip = incoming.memory;
       entry.ipOffset = reader.ipOffset;
@@ -43,6 +55,7 @@ function echo(): number {
     }
   }
   if (bundles.count > 0) send();
+  else if (outgoing.used > 0) outgoing.send(socket.fd);
   return count;
 }
 

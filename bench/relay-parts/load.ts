@@ -2,7 +2,8 @@
 export interface LoadTask {
   readonly relay: string;
   readonly relayPid: number;
-  readonly ufrag: string;
+  /** What clients show to be let through; null where there is nobody to show it to. */
+  readonly ufrag: string | null;
   readonly clients: number;
   /** Packets a second, over all clients; each comes back once. */
   readonly rate: number;
@@ -19,6 +20,7 @@ export interface LoadResult {
   /** Round trips, microseconds. */
   readonly p50: number;
   readonly p99: number;
+  readonly p999: number;
 }
 
 /** Bytes of a packet: an RTP header, 20 ms of Opus at 32 kbit/s and SRTP's tag come to about this. */

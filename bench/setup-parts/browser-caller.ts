@@ -9,8 +9,8 @@ import type { Setup, SetupCaller, SetupTimes } from './setup-times.ts';
 export interface BrowserOptions {
   /** `…/v1/realtime/calls` */
   readonly endpoint: string;
-  /** Of Chromium: `WebRTC-Sctp-Snap/Enabled/…`; empty for the browser as it comes. */
-  readonly fieldTrials: string;
+  /** Switches of Chromium; none for the browser as it comes. */
+  readonly args: readonly string[];
   /** Open the events channel under an id agreed beforehand. */
   readonly negotiated: boolean;
 }
@@ -42,11 +42,10 @@ export class BrowserCaller implements SetupCaller {
 
   static async launch(options: BrowserOptions): Promise<BrowserCaller> {
     const pages = await servePage();
-    const { fieldTrials } = options;
     const chromium = await Chromium.launch({
       microphone: babble(2, 1),
       netLog: false,
-      args: fieldTrials === '' ? [] : [`--force-fieldtrials=${fieldTrials}`],
+      args: options.args,
     });
     const { page } = await chromium.open(`http://127.0.0.1:${(pages.address() as AddressInfo).port}/`);
     await page.waitForFunction('globalThis.place !== undefined');

@@ -69,12 +69,6 @@ export class DelayedPath {
     this.#inFlight = [];
   }
 
-  close(): void {
-    if (this.#timer) clearTimeout(this.#timer);
-    this.forgetCallers();
-    this.#front.close();
-  }
-
   #fromCaller(data: Buffer, from: RemoteInfo): void {
     const name = `${from.address}:${from.port}`;
     let socket = this.#callers.get(name);

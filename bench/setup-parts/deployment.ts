@@ -1,19 +1,19 @@
 import { fileURLToPath } from 'node:url';
 import { EarshotProcess, freeTcpPort, freeUdpPort } from '../../test/support/earshot-process.ts';
-import { DelayedPath } from './delayed-path.ts';
+import { PathThread } from './path-thread.ts';
 
 const TALKER = fileURLToPath(new URL('./talker.js', import.meta.url));
 const SECRETS = { EARSHOT_SECRET: 'a secret of the bench alone' };
 
-/** A relay and a transceiver that callers reach through a {@link DelayedPath}. */
+/** A relay and a transceiver that callers reach through a path with delay and loss. */
 export class DelayedDeployment {
-  readonly path: DelayedPath;
+  readonly path: PathThread;
   /** Where offers are posted. */
   readonly endpoint: string;
   readonly #processes: readonly EarshotProcess[];
   readonly #metricsUrl: string;
 
-  private constructor(path: DelayedPath, http: string, processes: readonly EarshotProcess[]) {
+  private constructor(path: PathThread, http: string, processes: readonly EarshotProcess[]) {
     this.path = path;
     this.endpoint = `${http}/v1/realtime/calls`;
     this.#metricsUrl = `${http}/metrics`;
@@ -24,7 +24,7 @@ export class DelayedDeployment {
     const udp = `127.0.0.1:${await freeUdpPort()}`;
     const admin = `127.0.0.1:${await freeTcpPort()}`;
     const http = `127.0.0.1:${await freeTcpPort()}`;
-    const path = await DelayedPath.open(udp);
+    const path = await PathThread.open(udp);
     const quiet = ['--log-level', 'error'];
     const relay = new EarshotProcess(['relay', '--udp', udp, '--trunk', '127.0.0.1:0', '--http', admin, ...quiet], SECRETS);
     const transceiver = new EarshotProcess(
@@ -41,7 +41,7 @@ export class DelayedDeployment {
   }
 
   async close(): Promise<void> {
-    this.path.close();
+    await this.path.close();
     await Promise.all(this.#processes.map((process) => process.kill()));
   }
 }

@@ -16,12 +16,15 @@ export interface BenchArguments {
   readonly quick: boolean;
   /** Where to write the JSON besides; null for nowhere. */
   readonly out: string | null;
+  /** Which of the bench's own switches were given. */
+  readonly switches: ReadonlySet<string>;
 }
 
-/** Reads `--quick` and `--out FILE`. @throws {TypeError} for any other, which ends the bench. */
-export function benchArguments(): BenchArguments {
-  const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, out: { type: 'string' } } });
-  return { quick: values.quick, out: values.out ?? null };
+/** Reads `--quick`, `--out FILE` and the bench's own switches. @throws {TypeError} for any other, which ends the bench. */
+export function benchArguments(...own: readonly string[]): BenchArguments {
+  const switches = Object.fromEntries(own.map((name) => [name, { type: 'boolean' } as const]));
+  const { values } = parseArgs({ options: { ...switches, quick: { type: 'boolean', default: false }, out: { type: 'string' } } });
+  return { quick: values.quick, out: values.out ?? null, switches: new Set(own.filter((name) => name in values)) };
 }
 
 export function goal(name: string, measured: number, unit: string, limit: number, bound: 'at most' | 'at least'): Goal {
@@ -39,7 +42,7 @@ export function printTable(rows: readonly (readonly string[])[]): void {
 }
 
 /** Prints the goals and, as the last line, everything as one line of JSON; writes that to `out` as well. */
-export function finish(bench: string, results: unknown, goals: readonly Goal[], { out }: BenchArguments): void {
+export function finish(bench: string, results: unknown, goals: readonly Goal[], { out }: Pick<BenchArguments, 'out'>): void {
   for (const { name, measured, unit, limit, ok } of goals) {
     console.log(`${ok ? 'met   ' : 'MISSED'}  ${name}: ${Number(measured.toPrecision(4))} ${unit} (limit ${limit})`);
   }

@@ -47,7 +47,7 @@ export const options = {
   cluster: () => option(NETWORK, '--cluster <id>', 'number of this cluster').argParser(integer(0, 0xffff)).default(0),
   engine: () => option(NETWORK, '--engine <engine>', 'how UDP is read and written; mmsg is batched, on Linux').choices(ENGINES).default('auto'),
   allowTargets: () =>
-    option(NETWORK, '--allow-targets <net,…>', 'IPv4 networks that transceivers may be in; loopback and private ones unless given').argParser(list),
+    option(NETWORK, '--allow-targets <net,…>', 'IPv4 networks that transceivers and other relays may be in; loopback and private ones unless given').argParser(list),
   clusters: (description: string) => option(NETWORK, '--clusters <file>', description),
   geoip: () => option(CALLERS, '--geoip <file>', 'database of IP addresses in MMDB format, for callers of whom no header says where they are'),
   trustHeaders: (sets: readonly string[]) =>
@@ -80,6 +80,8 @@ export const options = {
   ratePerKey: () =>
     option(LIMITS, '--rate-per-key <n>', 'requests per minute that may come under one API key').argParser(integer(1, 10_000_000)).default(60_000),
   trunkMtu: () => option(LIMITS, '--trunk-mtu <bytes>', 'largest UDP payload on the trunk').argParser(integer(576, 2048)).default(1472),
+  gatherUs: () =>
+    option(LIMITS, '--gather-us <µs>', 'longest that a packet may wait under load for others to be handled with it; 0 for never').argParser(integer(0, 1000)).default(200),
   drainTimeout: (description: string, milliseconds: number, shown: string) =>
     option(OPERATION, '--drain-timeout <time>', description).argParser(duration).default(milliseconds, shown),
   logLevel: () => option(OPERATION, '--log-level <level>', 'least level that is logged, to stderr').choices(LOG_LEVELS).default('info', 'info'),

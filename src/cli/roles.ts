@@ -24,8 +24,11 @@ export interface RelayOptions extends Secrets {
   readonly udp: TransportAddress;
   /** Worker i takes port + i; port 0 lets the system choose. */
   readonly trunk: TransportAddress;
-  readonly cluster: number;
-  /** Default: one per core, or one with the dgram engine. */
+  /** None for a relay that stands by itself, before the clusters of a file. */
+  readonly cluster?: number;
+  /** Path of the clusters file, for a relay that forwards to all clusters. */
+  readonly clusters?: string;
+  /** Default: one for every two cores, or one with the dgram engine. */
   readonly workers?: number;
   readonly engine: Engine;
   /** IPv4 networks that trunk peers may be in; default: loopback and private ones. */
@@ -35,6 +38,8 @@ export interface RelayOptions extends Secrets {
   readonly idleTimeoutMs: number;
   /** Largest UDP payload on the trunk, bytes. */
   readonly trunkMtu: number;
+  /** Longest that packets may gather for under load, microseconds; 0 for never. 200 unless given. */
+  readonly gatherUs?: number;
   /** URL of the Redis that remembers flows. */
   readonly redis?: string;
   /** Unix socket at which relays make way for each other. */

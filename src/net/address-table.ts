@@ -17,6 +17,8 @@ export interface AddressTableOptions {
 
 const NONE = -1;
 const WORDS = 4;
+/** The third word of an IPv4-mapped IPv6 address; the first two are zero. */
+const MAPPED = 0xffff;
 
 export class AddressTable {
   readonly capacity: number;
@@ -42,6 +44,8 @@ export class AddressTable {
   #oldest = NONE;
   #free = 0;
   readonly #seed: number;
+  /** The hash of what all IPv4-mapped addresses begin with. */
+  readonly #seed4: number;
   /** The key that is looked for: fields, so that a look-up allocates nothing. */
   #w0 = 0;
   #w1 = 0;
@@ -65,6 +69,7 @@ export class AddressTable {
     this.#newer = new Int32Array(capacity).fill(NONE);
     this.#older = Int32Array.from({ length: capacity }, (_, slot) => (slot + 1 < capacity ? slot + 1 : NONE));
     this.#seed = randomBytes(4).readInt32LE();
+    this.#seed4 = mix(mix(mix(this.#seed, 0), 0), MAPPED);
   }
 
   get size(): number {
@@ -150,23 +155,21 @@ export class AddressTable {
   }
 
   #setKey(ip: Uint8Array, offset: number, family: 4 | 6, port: number): void {
+    let hash = this.#seed4;
     if (family === 4) {
       this.#w0 = 0;
       this.#w1 = 0;
-      this.#w2 = 0xffff;
+      this.#w2 = MAPPED;
       this.#w3 = readInt32(ip, offset);
     } else {
       this.#w0 = readInt32(ip, offset);
       this.#w1 = readInt32(ip, offset + 4);
       this.#w2 = readInt32(ip, offset + 8);
       this.#w3 = readInt32(ip, offset + 12);
+      hash = mix(mix(mix(this.#seed, this.#w0), this.#w1), this.#w2);
     }
     this.#port = port;
-    let hash = mix(this.#seed, this.#w0);
-    hash = mix(hash, this.#w1);
-    hash = mix(hash, this.#w2);
-    hash = mix(hash, this.#w3);
-    this.#hash = mix(hash, port);
+    this.#hash = mix(mix(hash, this.#w3), port);
   }
 
   /** Where the key is in the index, or the empty place where it would go. */

@@ -23,6 +23,10 @@ export interface Libc {
   recvmmsg(fd: number, messages: Uint8Array, count: number, flags: number, timeout: null): number;
   sendmmsg(fd: number, messages: Uint8Array, count: number, flags: number): number;
   poll(fds: Uint8Array, count: number, timeoutMs: number): number;
+  nanosleep(request: Uint8Array, remaining: null): number;
+  /** Of the calling thread, like all that these two set. */
+  prctl(option: number, a: number, b: number, c: number, d: number): number;
+  sched_setaffinity(thread: number, length: number, mask: Uint8Array): number;
   eventfd(initial: number, flags: number): number;
   read(fd: number, into: Uint8Array, length: number): number;
   write(fd: number, from: Uint8Array, length: number): number;
@@ -97,6 +101,9 @@ function bindCalls(koffi: typeof koffiModule): Libc {
     recvmmsg: call('recvmmsg', 'int recvmmsg(int, void *, unsigned int, int, void *)'),
     sendmmsg: call('sendmmsg', 'int sendmmsg(int, void *, unsigned int, int)'),
     poll: call('poll', 'int poll(void *, unsigned long, int)'),
+    nanosleep: call('nanosleep', 'int nanosleep(void *, void *)'),
+    prctl: call('prctl', 'int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)'),
+    sched_setaffinity: call('sched_setaffinity', 'int sched_setaffinity(int, size_t, void *)'),
     eventfd: call('eventfd', 'int eventfd(unsigned int, int)'),
     read: call('read', 'intptr_t read(int, void *, size_t)'),
     write: call('write', 'intptr_t write(int, void *, size_t)'),

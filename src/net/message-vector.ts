@@ -9,7 +9,8 @@ import { MAX_DATAGRAM_BYTES } from './udp-socket.ts';
  *                              48 flags u32, 56 msg_len u32
  *   struct iovec, 16 bytes:    0 base*, 8 length u64
  *
- * One vector is one buffer: headers, iovecs, names, then `count` slots for datagrams, `MAX_DATAGRAM_BYTES` each.
+ * A vector's memory: headers, iovecs, names, then `count` slots for datagrams, `MAX_DATAGRAM_BYTES` each. Vectors that
+ * share one buffer copy from each other with `copyWithin`, which makes no view per packet.
  */
 const HEADER_BYTES = 64;
 const IOVEC_BYTES = 16;
@@ -20,20 +21,54 @@ const IOVLEN_OFFSET = 24;
 const FLAGS_OFFSET = 48;
 const MSG_LEN_OFFSET = 56;
 
+const MESSAGE_BYTES = HEADER_BYTES + IOVEC_BYTES + SOCKADDR_MAX + MAX_DATAGRAM_BYTES;
+
+/** One buffer for the vectors that are made with it, `messages` in all. */
+export class VectorMemory {
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+  /** The machine address of its first byte. */
+  readonly base: number;
+  #taken = 0;
+
+  constructor(libc: Libc, messages: number) {
+    this.bytes = kernelMemory(messages * MESSAGE_BYTES);
+    this.words = new Uint32Array(this.bytes.buffer);
+    this.base = libc.addressOf(this.bytes);
+  }
+
+  /** Where the next `messages` messages lie. */
+  take(messages: number): number {
+    const start = this.#taken;
+    this.#taken += messages * MESSAGE_BYTES;
+    if (this.#taken > this.bytes.length) throw new RangeError('More messages than this memory was made for');
+    return start;
+  }
+}
+
 class MessageVector {
   readonly count: number;
+  /** All of the buffer that this vector is part of; `slotAt` tells where in it. */
   readonly memory: Uint8Array;
   protected readonly words: Uint32Array;
-  /** Where this memory is, split so that pointers are written without BigInt. */
   protected readonly base: number;
+  /** The vector as the kernel is given it. */
+  protected readonly headers: Uint8Array;
+  readonly #start: number;
+  readonly #iovecs: number;
+  readonly #names: number;
   readonly #slots: number;
 
-  constructor(libc: Libc, count: number) {
+  constructor(libc: Libc, count: number, shared = new VectorMemory(libc, count)) {
     this.count = count;
-    this.#slots = count * (HEADER_BYTES + IOVEC_BYTES + SOCKADDR_MAX);
-    this.memory = kernelMemory(this.#slots + count * MAX_DATAGRAM_BYTES);
-    this.words = new Uint32Array(this.memory.buffer);
-    this.base = libc.addressOf(this.memory);
+    this.#start = shared.take(count);
+    this.#iovecs = this.#start + count * HEADER_BYTES;
+    this.#names = this.#iovecs + count * IOVEC_BYTES;
+    this.#slots = this.#names + count * SOCKADDR_MAX;
+    this.memory = shared.bytes;
+    this.words = shared.words;
+    this.base = shared.base;
+    this.headers = this.memory.subarray(this.#start);
     for (let i = 0; i < count; i++) {
       this.writePointer(this.headerAt(i) + NAME_OFFSET, this.base + this.nameAt(i));
       this.writePointer(this.headerAt(i) + IOV_OFFSET, this.base + this.iovecAt(i));
@@ -53,15 +88,15 @@ class MessageVector {
   }
 
   protected headerAt(i: number): number {
-    return i * HEADER_BYTES;
+    return this.#start + i * HEADER_BYTES;
   }
 
   protected iovecAt(i: number): number {
-    return this.count * HEADER_BYTES + i * IOVEC_BYTES;
+    return this.#iovecs + i * IOVEC_BYTES;
   }
 
   protected nameAt(i: number): number {
-    return this.count * (HEADER_BYTES + IOVEC_BYTES) + i * SOCKADDR_MAX;
+    return this.#names + i * SOCKADDR_MAX;
   }
 
   protected writePointer(at: number, address: number): void {
@@ -79,8 +114,8 @@ export class ReceiveVector extends MessageVector {
 
   readonly #libc: Libc;
 
-  constructor(libc: Libc, count: number) {
-    super(libc, count);
+  constructor(libc: Libc, count: number, shared?: VectorMemory) {
+    super(libc, count, shared);
     this.#libc = libc;
     for (let i = 0; i < count; i++) {
       this.words[(this.headerAt(i) + NAMELEN_OFFSET) >> 2] = SOCKADDR_MAX;
@@ -90,7 +125,7 @@ export class ReceiveVector extends MessageVector {
 
   /** How many datagrams were waiting, up to `count`. Never waits; 0 also for an error, of which UDP has only passing ones. */
   receive(fd: number): number {
-    const received = this.#libc.recvmmsg(fd, this.memory, this.count, MSG_DONTWAIT, null);
+    const received = this.#libc.recvmmsg(fd, this.headers, this.count, MSG_DONTWAIT, null);
     return received > 0 ? received : 0;
   }
 
@@ -118,8 +153,8 @@ export class SendVector extends MessageVector {
   readonly #libc: Libc;
   readonly #family: 4 | 6;
 
-  constructor(libc: Libc, count: number, socketFamily: 4 | 6) {
-    super(libc, count);
+  constructor(libc: Libc, count: number, socketFamily: 4 | 6, shared?: VectorMemory) {
+    super(libc, count, shared);
     this.#libc = libc;
     this.#family = socketFamily;
   }
@@ -159,7 +194,7 @@ export class SendVector extends MessageVector {
     this.used = 0;
     for (let done = 0; done < total; ) {
       // A part of the vector is a view of its own: made only after a refusal.
-      const vector = done === 0 ? this.memory : this.memory.subarray(this.headerAt(done));
+      const vector = done === 0 ? this.headers : this.memory.subarray(this.headerAt(done));
       const sent = this.#libc.sendmmsg(fd, vector, total - done, MSG_DONTWAIT);
       this.calls++;
       if (sent > 0) {

@@ -18,6 +18,8 @@ export interface RawSocketOptions {
   readonly reusePort: boolean;
   readonly receiveBuffer: number;
   readonly sendBuffer: number;
+  /** Never fragment what is sent, and take no heed of path MTUs learned by ICMP. Spares the kernel an id per packet. */
+  readonly dontFragment?: boolean;
 }
 
 const SOCK_DGRAM = 2;
@@ -29,7 +31,11 @@ const SO_RCVBUF = 8;
 const SO_REUSEPORT = 15;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
+const IPPROTO_IP = 0;
+const IP_MTU_DISCOVER = 10;
+const IP_PMTUDISC_PROBE = 3;
 const IPPROTO_IPV6 = 41;
+const IPV6_MTU_DISCOVER = 23;
 const IPV6_V6ONLY = 26;
 
 /**
@@ -43,6 +49,11 @@ export function openRawSocket(libc: Libc, options: RawSocketOptions): RawSocket 
   const scratch = kernelMemory(SOCKADDR_MAX);
   if (address.family === 6) setOption(libc, fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
   if (options.reusePort) setOption(libc, fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (options.dontFragment === true) {
+    // On a socket of [::] the first is for its IPv4 peers.
+    setOption(libc, fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+    if (address.family === 6) setOption(libc, fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+  }
   const length = writeSockaddr(scratch, 0, address.family, address.family, address.ip, 0, address.port);
   if (libc.bind(fd, scratch, length) < 0) {
     const code = libc.errorName(libc.errno());

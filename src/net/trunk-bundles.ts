@@ -43,6 +43,9 @@ export class TrunkBundles {
   readonly #ends: Int32Array;
   readonly #peerIps: Uint8Array;
   readonly #peerPorts: Uint16Array;
+  /** The datagram that the last entry went into, while there is any, and its peer. */
+  #last = 0;
+  #lastPeer = 0;
 
   constructor({ slots, cookies, towardsClients, mtu, maxPeers = 4096 }: TrunkBundlesOptions) {
     this.slots = slots;
@@ -68,13 +71,17 @@ export class TrunkBundles {
   add(peerIp: Uint8Array, ipOffset: number, peerPort: number, entry: TrunkEntry): AddResult {
     const bytes = entry.byteLength;
     if (TRUNK_HEADER_BYTES + bytes > this.#mtu) return 'oversize';
-    const peer = this.#peers.obtain(peerIp, ipOffset, 4, peerPort, this.#generation);
-    let datagram = this.#openSince[peer] === this.#generation ? this.#open[peer] : -1;
+    // Most entries are for the peer of the one before: that spares the look-up.
+    const isSame = this.count > 0 && this.#goesTo(this.#last, peerIp, ipOffset, peerPort);
+    const peer = isSame ? this.#lastPeer : this.#peers.obtain(peerIp, ipOffset, 4, peerPort, this.#generation);
+    let datagram = isSame ? this.#last : this.#openSince[peer] === this.#generation ? this.#open[peer] : -1;
     if (datagram < 0 || this.length(datagram) + bytes > this.#mtu) {
       if (this.count === this.slots.count) return 'full';
       datagram = this.#begin(peer, peerIp, ipOffset, peerPort);
     }
     this.#ends[datagram] = entry.write(this.slots.memory, this.#ends[datagram]);
+    this.#last = datagram;
+    this.#lastPeer = peer;
     return 'added';
   }
 
@@ -96,6 +103,12 @@ export class TrunkBundles {
   clear(): void {
     this.count = 0;
     this.#generation++;
+  }
+
+  #goesTo(datagram: number, ip: Uint8Array, ipOffset: number, port: number): boolean {
+    if (this.#peerPorts[datagram] !== port) return false;
+    for (let i = 0; i < 4; i++) if (this.#peerIps[datagram * 4 + i] !== ip[ipOffset + i]) return false;
+    return true;
   }
 
   #begin(peer: number, peerIp: Uint8Array, ipOffset: number, peerPort: number): number {

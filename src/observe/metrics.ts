@@ -13,8 +13,17 @@ export interface MetricReading {
   readonly value: number;
 }
 
+/** The present values of one histogram that somebody else keeps. Readings of one name must follow each other. */
+export interface HistogramReading extends Omit<MetricReading, 'value'> {
+  /** Upper bounds of the buckets, ascending. */
+  readonly bounds: readonly number[];
+  /** Observations by bucket, each on its own; the last one is for what is beyond the bounds. */
+  readonly counts: readonly number[];
+  readonly sum: number;
+}
+
 /** Called at every scrape, so series may come and go with the workers and calls they describe. */
-export type MetricReader = () => readonly MetricReading[] | Promise<readonly MetricReading[]>;
+export type MetricReader = () => readonly (MetricReading | HistogramReading)[] | Promise<readonly (MetricReading | HistogramReading)[]>;
 
 /** The metrics of one process. */
 export class Metrics {
@@ -23,6 +32,7 @@ export class Metrics {
   readonly #known = new Map<string, Counter | Gauge>();
   readonly #requests: Counter<'method' | 'route' | 'status'>;
   readonly #durations: Histogram<'method' | 'route'>;
+  readonly #answers: Histogram<'part'>;
 
   /** Registers what every role has: process and event-loop figures under their usual names, build info, HTTP. */
   constructor(version: string, role: string) {
@@ -46,6 +56,19 @@ export class Metrics {
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
       registers: [this.#registry],
     });
+    this.#answers = new Histogram({
+      name: 'earshot_answer_seconds',
+      help: 'Time from an SDP offer read to its answer ready: the whole of it, and what of it kept the event loop of its worker busy.',
+      labelNames: ['part'],
+      buckets: [0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25],
+      registers: [this.#registry],
+    });
+  }
+
+  /** Counts one offer answered: how long it took in all, and how long it kept its worker's event loop busy. */
+  countAnswer({ seconds, busySeconds }: { seconds: number; busySeconds: number }): void {
+    this.#answers.observe({ part: 'whole' }, seconds);
+    this.#answers.observe({ part: 'event_loop' }, busySeconds);
   }
 
   add(reader: MetricReader): void {
@@ -63,8 +86,12 @@ export class Metrics {
   async text(): Promise<string> {
     const readings = await Promise.all(this.#readers.map(async (read) => read()));
     for (const metric of this.#known.values()) metric.reset();
-    for (const reading of readings.flat()) this.#metricOf(reading).inc(reading.labels ?? {}, reading.value);
-    return this.#registry.metrics();
+    const histograms: HistogramReading[] = [];
+    for (const reading of readings.flat()) {
+      if ('counts' in reading) histograms.push(reading);
+      else this.#metricOf(reading).inc(reading.labels ?? {}, reading.value);
+    }
+    return (await this.#registry.metrics()) + histogramText(histograms);
   }
 
   #metricOf({ name, help, labels = {} }: MetricReading): Counter | Gauge {
@@ -76,4 +103,23 @@ export class Metrics {
     }
     return metric;
   }
+}
+
+/** prom-client's histograms can only be observed into, so those that others keep are written here, in its format. */
+function histogramText(readings: readonly HistogramReading[]): string {
+  const lines: string[] = [];
+  let described = '';
+  for (const { name, help, labels = {}, bounds, counts, sum } of readings) {
+    if (name !== described) lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} histogram`);
+    described = name;
+    const own = Object.entries(labels).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+    let total = 0;
+    for (const [i, count] of counts.entries()) {
+      total += count;
+      lines.push(`${name}_bucket{${[...own, `le="${bounds[i] ?? '+Inf'}"`].join(',')}} ${total}`);
+    }
+    const set = own.length > 0 ? `{${own.join(',')}}` : '';
+    lines.push(`${name}_sum${set} ${sum}`, `${name}_count${set} ${total}`);
+  }
+  return lines.length > 0 ? `\n${lines.join('\n')}\n` : '';
 }

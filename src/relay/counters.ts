@@ -18,11 +18,15 @@ const PLAIN = {
   trunkSent: { name: 'trunk_datagrams', help: 'Trunk datagrams; each carries one or more packets', labels: { direction: 'out' } },
   trunkLost: { name: 'trunk_lost', help: 'Trunk datagrams missing in the sequences of their senders', labels: {} },
   forwarded: { name: 'forwarded', help: 'Packets passed on, by where to', labels: { to: 'transceiver' } },
+  forwardedToCluster: { name: 'forwarded', help: 'Packets passed on, by where to', labels: { to: 'cluster' } },
   returned: { name: 'forwarded', help: 'Packets passed on, by where to', labels: { to: 'client' } },
   returnedVia: { name: 'forwarded', help: 'Packets passed on, by where to', labels: { to: 'relay' } },
+  relayedReceived: { name: 'relayed_packets', help: 'Packets of clients that came through a relay of another place', labels: {} },
+  probesAnswered: { name: 'probes_answered', help: 'Probes of relays of other places that were answered', labels: {} },
   tokensDecoded: { name: 'tokens_decoded', help: 'Routing tokens that had to be decrypted', labels: {} },
   flowsRouted: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'token' } },
   flowsReturned: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'way_back' } },
+  flowsHinted: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'relay' } },
   flowsRecovered: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'recovery' } },
   flowsHandedOver: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'handover' } },
   flowsMoved: { name: 'flows_moved', help: 'Flows that went over to another transceiver', labels: {} },
@@ -31,6 +35,8 @@ const PLAIN = {
   loops: { name: 'loops', help: 'Rounds of the packet loop that had something to do', labels: {} },
   loopSeconds: { name: 'loop_seconds', help: 'Time from waking up to having passed on what was waiting, summed', labels: {} },
   slowLoops: { name: 'slow_loops', help: 'Rounds of the packet loop that took longer than 5 ms', labels: {} },
+  gatherings: { name: 'gatherings', help: 'Sleeps of a worker under load, in which packets gather', labels: {} },
+  gatheringSeconds: { name: 'gathering_seconds', help: 'Time that workers slept under load for packets to gather', labels: {} },
   sendErrors: { name: 'send_errors', help: 'Datagrams that the kernel refused to send', labels: {} },
   receiveCalls: { name: 'system_calls', help: 'System calls on the packet path', labels: { call: 'receive' } },
   sendCalls: { name: 'system_calls', help: 'System calls on the packet path', labels: { call: 'send' } },
@@ -53,21 +59,38 @@ export const RELAY_COUNTERS: readonly RelayCounter[] = [
 ];
 
 const INDEX = Object.fromEntries(RELAY_COUNTERS.map(({ key }, i) => [key, i])) as Record<RelayCounterKey, number>;
+
+/** Where a counter is in every block. */
+export type CounterIndex = number & { readonly counter: unique symbol };
+
+/** Looked up once: by its key, a counter costs more than what it counts. */
+export function counterIndex(key: RelayCounterKey): CounterIndex {
+  return INDEX[key] as CounterIndex;
+}
+
+/** Gauges are kept behind the counters. */
 const FLOWS_INDEX = RELAY_COUNTERS.length;
+const GATHERING_INDEX = FLOWS_INDEX + 1;
+const VALUES = GATHERING_INDEX + 1;
 
 /** Bytes of memory that one worker's counters take. */
-export const COUNTER_BYTES = 8 * (RELAY_COUNTERS.length + 1);
+export const COUNTER_BYTES = 8 * VALUES;
 
 /** One worker's counters in memory that the main thread reads at any time: one writer, values of eight bytes each. */
 export class CounterBlock {
   readonly #values: Float64Array;
 
   constructor(memory: SharedArrayBuffer, offset: number) {
-    this.#values = new Float64Array(memory, offset, RELAY_COUNTERS.length + 1);
+    this.#values = new Float64Array(memory, offset, VALUES);
   }
 
   add(key: RelayCounterKey, amount: number): void {
     this.#values[INDEX[key]] += amount;
+  }
+
+  /** As `add`, for what is counted with every packet. */
+  addAt(index: CounterIndex, amount: number): void {
+    this.#values[index] += amount;
   }
 
   set(key: RelayCounterKey, value: number): void {
@@ -82,13 +105,22 @@ export class CounterBlock {
     this.#values[DROP_INDEX[reason]]++;
   }
 
-  /** Flows remembered now: a gauge, kept beside the counters. */
+  /** Flows remembered now. */
   get flows(): number {
     return this.#values[FLOWS_INDEX];
   }
 
   set flows(count: number) {
     this.#values[FLOWS_INDEX] = count;
+  }
+
+  /** Whether the worker lets packets gather now. */
+  get gathering(): boolean {
+    return this.#values[GATHERING_INDEX] > 0;
+  }
+
+  set gathering(active: boolean) {
+    this.#values[GATHERING_INDEX] = active ? 1 : 0;
   }
 
   snapshot(): RelayCounters {

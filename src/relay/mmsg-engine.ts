@@ -45,8 +45,8 @@ export function startMmsgEngine(options: EngineOptions): RelayEngine {
     trunk: trunkSockets.map(({ address }) => address),
     threads,
     started: Promise.all(threads.map((thread) => once(thread, 'message'))),
-    answer(worker, records) {
-      post(threads[worker], records);
+    tell(worker, mail) {
+      post(threads[worker], mail);
       signal(worker, MAIL);
     },
     handover: {
@@ -84,7 +84,7 @@ interface EngineSockets {
 
 function openSockets(libc: Libc, { udp, trunk, receiveBuffer, sendBuffer, workers }: EngineOptions): EngineSockets {
   const buffers = { receiveBuffer, sendBuffer };
-  const publicSockets = openSharedSockets(libc, { address: udp, ...buffers }, workers.length);
+  const publicSockets = openSharedSockets(libc, { address: udp, dontFragment: true, ...buffers }, workers.length);
   const trunkSockets: RawSocket[] = [];
   try {
     for (const [i] of workers.entries()) {

@@ -1,19 +1,34 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { type Libc, kernelMemory, requireLibc } from '../net/libc.ts';
-import { ReceiveVector, SendVector } from '../net/message-vector.ts';
+import { ReceiveVector, SendVector, VectorMemory } from '../net/message-vector.ts';
 import type { TrunkBundles } from '../net/trunk-bundles.ts';
-import type { RelayCore } from './core.ts';
 import type { CounterBlock } from './counters.ts';
+import { Gathering } from './gathering.ts';
+import type { HistogramBlock } from './histograms.ts';
 import { PacketPath } from './packet-path.ts';
-import { type FlowList, listFlows } from './handover-flows.ts';
+import { listFlows } from './handover-flows.ts';
 import { post } from './post.ts';
 import { RecoveryMail } from './recovery-mail.ts';
-import { HOLD, MAIL, RUNNING, type RelayWorkerSetup, STOP, controlWord, makeCore, takeMail } from './worker-setup.ts';
+import {
+  HOLD,
+  MAIL,
+  RUNNING,
+  type PathReports,
+  type RelayWorkerSetup,
+  STOP,
+  type WorkerMail,
+  type WorkerParts,
+  controlWord,
+  histogramBlock,
+  makeCore,
+  takeMail,
+} from './worker-setup.ts';
 
 /**
  * A relay worker of the `mmsg` engine: a thread that lives in one blocking loop on two sockets.
  *
- *   ┌─► poll(public, trunk, wake)          does not wait while a socket gives full batches
+ *   ┌─► poll(public, trunk, wake)          does not wait while a socket gives full batches; under load a short
+ *   │                                      sleep in its place, see `gathering.ts`
  *   │   recvmmsg(public) ─► decide ─► bundle ─► sendmmsg(trunk)
  *   └── recvmmsg(trunk)  ─► decide ───────────► sendmmsg(public)     straight from receive memory
  *
@@ -30,6 +45,9 @@ const RECEIVE_BATCH = 64;
 const SEND_BATCH = 256;
 /** Longest sleep: bounds how long an idle flow outlives its time, and how long an exiting process waits for us. */
 const POLL_MS = 1000;
+/** How late a sleep may end, nanoseconds; by default the kernel takes 50,000. */
+const TIMER_SLACK_NS = 1000;
+const PR_SET_TIMERSLACK = 29;
 const TICK_MS = 1000;
 const SLOW_LOOP_MS = 5;
 const POLLIN = 1;
@@ -39,8 +57,9 @@ const REVENTS = 6;
 class MmsgLoop {
   readonly #libc: Libc;
   readonly #setup: MmsgWorkerSetup;
-  readonly #core: RelayCore;
+  readonly #parts: WorkerParts;
   readonly #counters: CounterBlock;
+  readonly #histograms: HistogramBlock;
   readonly #path: PacketPath;
   readonly #control: Int32Array;
   readonly #publicIn: ReceiveVector;
@@ -51,6 +70,9 @@ class MmsgLoop {
   readonly #pollSet: Uint8Array;
   readonly #mail = new RecoveryMail((message) => post(parentPort, message));
   readonly #wakeCount = kernelMemory(8);
+  readonly #gathering: Gathering;
+  readonly #sleepTime = kernelMemory(16);
+  readonly #sleepNanoseconds: Uint32Array;
   #publicReady = false;
   #trunkReady = false;
   #nextTick = 0;
@@ -58,17 +80,21 @@ class MmsgLoop {
   constructor(libc: Libc, setup: MmsgWorkerSetup) {
     this.#libc = libc;
     this.#setup = setup;
-    const { core, counters, cookies } = makeCore(setup, this.#mail);
-    this.#core = core;
+    this.#parts = makeCore(setup, this.#mail, performance.now());
+    const { core, paths, counters, cookies } = this.#parts;
     this.#counters = counters;
+    this.#histograms = histogramBlock(setup.shared);
     this.#control = controlWord(setup.shared);
-    this.#publicIn = new ReceiveVector(libc, RECEIVE_BATCH);
-    this.#trunkIn = new ReceiveVector(libc, RECEIVE_BATCH);
-    this.#publicOut = new SendVector(libc, SEND_BATCH, setup.publicFamily);
-    this.#trunkOut = new SendVector(libc, RECEIVE_BATCH, 4);
-    this.#viaOut = new SendVector(libc, RECEIVE_BATCH, 4);
+    const memory = new VectorMemory(libc, 4 * RECEIVE_BATCH + SEND_BATCH);
+    this.#publicIn = new ReceiveVector(libc, RECEIVE_BATCH, memory);
+    this.#trunkIn = new ReceiveVector(libc, RECEIVE_BATCH, memory);
+    this.#publicOut = new SendVector(libc, SEND_BATCH, setup.publicFamily, memory);
+    this.#trunkOut = new SendVector(libc, RECEIVE_BATCH, 4, memory);
+    this.#viaOut = new SendVector(libc, RECEIVE_BATCH, 4, memory);
     this.#path = new PacketPath({
       core,
+      cluster: setup.cluster,
+      paths,
       counters,
       cookies,
       mtu: setup.trunkMtu,
@@ -84,40 +110,66 @@ class MmsgLoop {
       },
     });
     this.#pollSet = makePollSet([setup.publicFd, setup.trunkFd, setup.wakeFd]);
+    this.#gathering = new Gathering(setup.gatherUs);
+    // `struct timespec`: seconds i64, nanoseconds i64.
+    this.#sleepNanoseconds = new Uint32Array(this.#sleepTime.buffer, 8, 1);
   }
 
   run(): void {
+    this.#libc.prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
     // With the sockets of a relay that still reads them.
     this.#rest();
+    let now = performance.now();
     for (;;) {
+      const pause = this.#publicReady || this.#trunkReady ? 0 : this.#gathering.pause;
+      if (pause > 0) this.#sleep(pause);
       // A flood of one socket must not keep the other from being looked at.
-      if (!this.#publicReady || !this.#trunkReady) this.#wait();
+      else if (!this.#publicReady || !this.#trunkReady) this.#wait();
       const control = Atomics.load(this.#control, 0);
       if ((control & STOP) !== 0) return;
       if ((control & HOLD) !== 0) {
-        post(parentPort, listFlows(this.#core.flows));
+        post(parentPort, listFlows(this.#parts.core.flows));
         this.#rest();
         continue;
       }
-      const now = performance.now();
+      now = performance.now();
       if ((control & MAIL) !== 0) this.#readMail(now);
-      const busy = this.#publicReady || this.#trunkReady;
       // A full batch means that more may wait; asking again after any other would mostly be a system call for nothing.
-      if (this.#publicReady) this.#publicReady = this.#drainPublic(now) === RECEIVE_BATCH;
-      if (this.#trunkReady) this.#trunkReady = this.#drainTrunk(now) === RECEIVE_BATCH;
+      const fromClients = this.#publicReady ? this.#drainPublic(now) : 0;
+      const fromTrunk = this.#trunkReady ? this.#drainTrunk(now) : 0;
+      this.#publicReady = fromClients === RECEIVE_BATCH;
+      this.#trunkReady = fromTrunk === RECEIVE_BATCH;
+      this.#gathering.hasRead(fromClients + fromTrunk, now);
       if (now >= this.#nextTick) {
         this.#nextTick = now + TICK_MS;
-        this.#core.tick(now);
+        this.#tick(now);
+        this.#counters.gathering = this.#gathering.active;
+      }
+      if (now >= this.#path.nextTickAt) {
+        this.#path.tick(now);
+        this.#path.flush();
       }
       this.#mail.flush();
-      if (busy) this.#countLoop(performance.now() - now);
+      const start = now;
+      now = performance.now();
+      if (fromClients + fromTrunk > 0) this.#countLoop(now - start);
     }
+  }
+
+  /** In place of waiting for readiness: afterwards both sockets are read, whatever they hold. */
+  #sleep(milliseconds: number): void {
+    this.#sleepNanoseconds[0] = milliseconds * 1e6;
+    this.#libc.nanosleep(this.#sleepTime, null);
+    this.#publicReady = true;
+    this.#trunkReady = true;
+    this.#counters.add('gatherings', 1);
+    this.#counters.add('gatheringSeconds', milliseconds / 1000);
   }
 
   #readMail(now: number): void {
     Atomics.and(this.#control, 0, ~MAIL);
     for (let mail = receiveMessageOnPort(parentPort!); mail !== undefined; mail = receiveMessageOnPort(parentPort!)) {
-      takeMail(this.#core, mail.message as Uint8Array | FlowList, now);
+      takeMail(this.#parts, mail.message as WorkerMail, now);
     }
   }
 
@@ -131,15 +183,23 @@ class MmsgLoop {
     }
   }
 
+  #tick(now: number): void {
+    const { core, paths } = this.#parts;
+    core.tick(now);
+    if (paths !== null) post(parentPort, { paths: paths.reports(now) } satisfies PathReports);
+  }
+
   #countLoop(milliseconds: number): void {
     this.#counters.add('loops', 1);
     this.#counters.add('loopSeconds', milliseconds / 1000);
+    this.#histograms.loop.observe(milliseconds / 1000);
     if (milliseconds > SLOW_LOOP_MS) this.#counters.add('slowLoops', 1);
   }
 
   #wait(): void {
     const isIdle = !this.#publicReady && !this.#trunkReady;
-    const ready = this.#libc.poll(this.#pollSet, 3, isIdle ? POLL_MS : 0) > 0;
+    const idleMs = Math.max(0, Math.min(POLL_MS, Math.ceil(this.#path.nextTickAt - performance.now())));
+    const ready = this.#libc.poll(this.#pollSet, 3, isIdle ? idleMs : 0) > 0;
     this.#publicReady ||= ready && this.#pollSet[REVENTS] !== 0;
     this.#trunkReady ||= ready && this.#pollSet[POLLFD_BYTES + REVENTS] !== 0;
     if (ready && this.#pollSet[2 * POLLFD_BYTES + REVENTS] !== 0) this.#libc.read(this.#setup.wakeFd, this.#wakeCount, 8);
@@ -149,6 +209,7 @@ class MmsgLoop {
     const vector = this.#publicIn;
     const count = vector.receive(this.#setup.publicFd);
     this.#counters.add('receiveCalls', 1);
+    this.#histograms.receiveBatch.observe(count);
     for (let i = 0; i < count; i++) {
       vector.read(i);
       const { family, ipOffset, port } = vector.from;
@@ -163,6 +224,7 @@ class MmsgLoop {
     const vector = this.#trunkIn;
     const count = vector.receive(this.#setup.trunkFd);
     this.#counters.add('receiveCalls', 1);
+    this.#histograms.receiveBatch.observe(count);
     for (let i = 0; i < count; i++) {
       vector.read(i);
       const { ipOffset, port } = vector.from;
@@ -182,8 +244,9 @@ class MmsgLoop {
   }
 
   #send(vector: SendVector, fd: number): void {
-    const calls = vector.calls;
+    const { calls, sent } = vector;
     vector.send(fd);
+    this.#histograms.sendBatch.observe(vector.sent - sent);
     this.#counters.add('sendCalls', vector.calls - calls);
     this.#counters.add('sendErrors', vector.takeErrors());
   }

@@ -160,7 +160,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     call.drain(now);
     this.#clock.start();
     log.info({ agent: agent.name }, 'call accepted');
-    return { id, answer: answerer.answer, etag: call.etag };
+    return { id, answer: answerer.answer, etag: call.etag, busySeconds: (performance.now() - now) / 1000 };
   }
 
   /** Ends a call. One that has ended already is no fault: a caller's goodbye over UDP may overtake its DELETE. */

@@ -123,6 +123,7 @@ test('a relay serves probes and metrics, is told its flags, and forwards on whil
     maxFlows: 65_536,
     idleTimeoutMs: 120_000,
     trunkMtu: 1472,
+    gatherUs: 200,
   });
   const [, address] = await cli.printed(/Server listening at http:\/\/(127\.0\.0\.1:\d+)/);
   await cli.printed(/relay started/);

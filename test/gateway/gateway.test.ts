@@ -60,7 +60,8 @@ test('the query of an offer reaches the cluster as it is', { timeout }, async ()
   await using gateway = await startTestGateway([clusterEntry(frankfurt)]);
   const place = (query: string): Promise<Response> =>
     fetch(`${gateway.url}/v1/realtime/calls${query}`, { method: 'POST', headers: { ...KEY, 'Content-Type': 'application/sdp' }, body: OFFER });
-  assert.equal((await place('?model=m&dcid=3')).status, 201);
+  const placed = await place('?model=m&dcid=3');
+  assert.deepEqual([placed.status, placed.headers.get('earshot-events-channel')], [201, '3']);
   const [{ eventsChannelId, session }] = frankfurt.calls.requests;
   assert.deepEqual([eventsChannelId, session.model], [3, 'm']);
   const refused = await place('?dcid=x');

@@ -50,3 +50,31 @@ test('a process shows its version, its event loop and its HTTP requests', async 
   assert.match(text, /^earshot_http_requests_total\{method="POST",route="\/v1\/realtime\/calls",status="201"\} 1$/m);
   assert.match(text, /^earshot_http_request_duration_seconds_bucket\{le="0\.0025",method="POST",route="\/v1\/realtime\/calls"\} 1$/m);
 });
+
+test('histograms that others keep are shown as Prometheus has them: buckets that include those below', async () => {
+  const metrics = new Metrics('1.2.3', 'relay');
+  const of = (call: string, counts: number[]) => ({ name: 'earshot_x', help: 'X.', labels: { call }, bounds: [1, 2.5], counts, sum: 9 });
+  metrics.add(() => [of('receive', [3, 1, 2]), { name: 'earshot_calls', help: 'Calls.', value: 3 }, of('send', [0, 0, 1])]);
+  const text = await metrics.text();
+  assert.ok(
+    text.endsWith(
+      [
+        '',
+        '# HELP earshot_x X.',
+        '# TYPE earshot_x histogram',
+        'earshot_x_bucket{call="receive",le="1"} 3',
+        'earshot_x_bucket{call="receive",le="2.5"} 4',
+        'earshot_x_bucket{call="receive",le="+Inf"} 6',
+        'earshot_x_sum{call="receive"} 9',
+        'earshot_x_count{call="receive"} 6',
+        'earshot_x_bucket{call="send",le="1"} 0',
+        'earshot_x_bucket{call="send",le="2.5"} 0',
+        'earshot_x_bucket{call="send",le="+Inf"} 1',
+        'earshot_x_sum{call="send"} 9',
+        'earshot_x_count{call="send"} 1',
+        '',
+      ].join('\n'),
+    ),
+    text,
+  );
+});

@@ -36,6 +36,18 @@ for (const engine of ['mmsg', 'dgram'] as const) {
         assert.equal((await talk(v4, relay, transceiver)).family, 4);
       }));
 
+    it('tells how long its rounds took', () =>
+      withRelay(options, async (relay, transceiver) => {
+        await talk(relay.udp, relay, transceiver);
+        await counted(relay, 'loops', 1);
+        await relay.close();
+        const loop = relay.histograms().find(({ name }) => name === 'loop_duration_seconds');
+        const { loops, loopSeconds } = relay.counters();
+        assert.equal(loop?.counts.reduce((sum, count) => sum + count), loops);
+        assert.equal(loop?.sum, loopSeconds);
+        assert.ok(loopSeconds > 0);
+      }));
+
     it('heals after a restart by the first verified packet on the way back', async () => {
       const transceiver = await FakeTransceiver.open(SECRET);
       let relay = await startRelay(options);
@@ -150,6 +162,45 @@ for (const engine of ['mmsg', 'dgram'] as const) {
     });
   });
 }
+
+describe('relay, mmsg engine, under load', { timeout: 20_000 }, () => {
+  const options: RelayOptions = {
+    udp: parseAddress('127.0.0.1:0'),
+    trunk: parseAddress('127.0.0.1:0'),
+    secret: SECRET,
+    engine: 'mmsg',
+    workers: 1,
+    gatherUs: 1000,
+  };
+
+  it('lets packets gather, says so and forwards on', () =>
+    withRelay(options, async (relay, transceiver) => {
+      const client = await TestClient.open(relay.udp);
+      while (relay.counters().gatherings === 0) {
+        for (let i = 0; i < 100; i++) client.send(RTP);
+        await delay(1);
+      }
+      await client.close();
+      await talk(relay.udp, relay, transceiver);
+      assert.ok(relay.counters().gatheringSeconds > 0);
+      const batches = relay.histograms().filter(({ name }) => name === 'batch_datagrams');
+      assert.deepEqual(batches.map(({ labels }) => labels), [{ call: 'receive' }, { call: 'send' }]);
+      assert.ok(batches.every(({ sum }) => sum > 0));
+    }));
+
+  it('lets none gather when told never to', () =>
+    withRelay({ ...options, gatherUs: 0 }, async (relay, transceiver) => {
+      const client = await TestClient.open(relay.udp);
+      while (relay.counters()['drop:unknown-flow'] < 2000) {
+        for (let i = 0; i < 100; i++) client.send(RTP);
+        await delay(1);
+      }
+      await client.close();
+      await talk(relay.udp, relay, transceiver);
+      assert.equal(relay.counters().gatherings, 0);
+      assert.equal(relay.gathering(), 0);
+    }));
+});
 
 describe('relay, mmsg engine, several workers', { timeout: 20_000 }, () => {
   const options: RelayOptions = {

@@ -1,13 +1,4 @@
-import type {
-  SctpCloseReason,
-  SctpCounters,
-  SctpDropReason,
-  SctpDump,
-  SctpOptions,
-  SctpOutput,
-  SctpSendOptions,
-  SctpState,
-} from './association-types.ts';
+import type { SctpCloseReason, SctpCounters, SctpDropReason, SctpDump, SctpOptions, SctpOutput, SctpSendOptions, SctpState } from './association-types.ts';
 import { readU16, readU32 } from './big-endian.ts';
 import { DATA_OVERHEAD_BYTES, DataPath } from './data-path.ts';
 import { Fifo } from './fifo.ts';
@@ -24,7 +15,7 @@ import {
   PacketReader,
 } from './packet.ts';
 import { CauseCode, encodeParameter } from './parameters.ts';
-import { DEFAULT_MAX_RECEIVE_MESSAGE_SIZE, DEFAULT_MTU, DEFAULT_RECEIVE_WINDOW, STREAMS } from './protocol-parameters.ts';
+import { DEFAULT_MAX_RECEIVE_MESSAGE_SIZE, DEFAULT_MTU, DEFAULT_RECEIVE_WINDOW, RTO_INITIAL_AGREED, STREAMS } from './protocol-parameters.ts';
 import { RetransmissionTimeout } from './rto.ts';
 import { answerOutOfTheBlue, Shutdown } from './shutdown.ts';
 import type { StateCookie } from './state-cookie.ts';
@@ -76,7 +67,7 @@ export class SctpAssociation {
   readonly #events = new Fifo<SctpOutput>();
   readonly #timeout = { type: 'timeout' as const, at: Infinity };
   readonly #transmit: { type: 'transmit'; data: Uint8Array } = { type: 'transmit', data: new Uint8Array(0) };
-  #rto = new RetransmissionTimeout();
+  #rto: RetransmissionTimeout;
   #outbound: OutboundQueue;
   #state: SctpState = 'closed';
   #path: DataPath | null = null;
@@ -92,6 +83,7 @@ export class SctpAssociation {
   constructor(options: SctpOptions) {
     this.#options = options;
     this.#now = options.now;
+    this.#rto = new RetransmissionTimeout(options.agreed && RTO_INITIAL_AGREED);
     const mtu = (options.mtu ?? DEFAULT_MTU) & ~3;
     this.#pmdcs = mtu - COMMON_HEADER_BYTES - DATA_OVERHEAD_BYTES;
     this.#outbox = new Outbox(options.localPort, options.remotePort, mtu);

@@ -382,7 +382,7 @@ export class DataPath {
     // (RFC 7053): a delayed SACK would only stall the sender.
     const stalls = !this.#outbound.isEmpty && this.retransmissions.isWindowFull;
     const flags =
-      (chunk.transmissions > 1 || stalls ? FLAG_IMMEDIATE : 0) |
+      (chunk.transmissions > 1 || stalls || this.#rto.smoothedRoundTrip === null ? FLAG_IMMEDIATE : 0) |
       (message.ordered ? 0 : FLAG_UNORDERED) |
       (fragment.begins ? FLAG_BEGINS : 0) |
       (fragment.ends ? FLAG_ENDS : 0);

@@ -42,13 +42,17 @@ export function rejectedLines(media: string, protocol: string, formats: string, 
 
 /** The lines that each section in use has, bundled or not. */
 export function transportLines(local: LocalTransport, setup: string, mid: string | null): string[] {
-  const fingerprint = Array.from(local.fingerprint.value, (byte) => byte.toString(16).padStart(2, '0').toUpperCase());
   return [
     ...iceLines(local),
-    `a=fingerprint:${local.fingerprint.algorithm} ${fingerprint.join(':')}`,
+    `a=fingerprint:${local.fingerprint.algorithm} ${hexPairs(local.fingerprint.value)}`,
     `a=setup:${setup}`,
     ...midLines(mid),
   ];
+}
+
+/** `AB:01:…` */
+function hexPairs(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex').toUpperCase().match(/../g)?.join(':') ?? '';
 }
 
 export function iceLines({ ufrag, password }: { readonly ufrag: string; readonly password: string }): string[] {

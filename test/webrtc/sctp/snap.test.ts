@@ -98,3 +98,15 @@ test('once the peer has been heard, an INIT is a restart like any other', () => 
   }
   assert.deepEqual(seen.toSorted(), ['newcomer established', 'survivor restarted']);
 });
+
+test('a lost first message is repeated after a quarter of a second, and the first answer measures the path', () => {
+  const pair = snapPair(8, { delay: 50 });
+  let sent = 0;
+  pair.network.tap = () => (sent++ === 0 ? 'drop' : 'pass');
+  pair.send(0, 0, patterned(1, 100));
+  pair.network.sleep(301);
+  assert.equal(pair.messages(1).length, 1);
+  pair.send(1, 0, patterned(2, 100));
+  pair.network.sleep(101);
+  assert.equal(pair.peers[1].dump().roundTrip, 100, 'it was acknowledged without the usual delay');
+});

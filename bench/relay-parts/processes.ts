@@ -1,0 +1,62 @@
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { RelayOptions } from '../../src/relay/index.ts';
+import { deriveKey } from '../../src/wire/derive-key.ts';
+import { parseAddress } from '../../src/wire/address.ts';
+import { RoutingKeys } from '../../src/wire/routing-token.ts';
+import { buildGoPeer } from '../support/go-peer.ts';
+import type { LoadResult, LoadTask } from './load.ts';
+
+/** A part of a bench in its own process. */
+export interface Part {
+  readonly process: ChildProcess;
+  readonly address: string;
+}
+
+export const SECRET = 'bench';
+
+/** What a client shows to reach the transceiver at `address`. */
+export function ufragFor(address: string, secret = SECRET): string {
+  return new RoutingKeys(secret).encodeUfrag({ cluster: 0, locator: { kind: 0, address: parseAddress(address) }, nonce: 1 });
+}
+
+/** Starts a part; the first thing that it says is its address. */
+export async function startPart(part: string, ...args: string[]): Promise<Part> {
+  const child = fork(new URL(`./${part}.js`, import.meta.url), args);
+  const [address] = (await Promise.race([once(child, 'message'), failed(child, part)])) as [string];
+  return { process: child, address };
+}
+
+export function startRelayProcess(options: Partial<RelayOptions>): Promise<Part> {
+  return startPart('relay-process', SECRET, JSON.stringify(options));
+}
+
+/** The relay of `bench/peers/go-relay`, or a sentence that says why there is none. */
+export async function startGoRelay(): Promise<Part | { reason: string }> {
+  const built = buildGoPeer('go-relay', ['golang-go']);
+  if ('reason' in built) return built;
+  const hex = (info: string, bytes: number): string => Buffer.from(deriveKey(SECRET, info, bytes)).toString('hex');
+  const args = ['127.0.0.1:0', '127.0.0.1', hex('earshot trunk v1', 8), hex('earshot route v1', 16)];
+  const child = spawn(built.program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = (await Promise.race([once(child.stdout, 'data'), failed(child, 'go-relay')])) as [Buffer];
+  return { process: child, address: line.toString().trim() };
+}
+
+/** Runs a load generator to its end. */
+export async function generate(task: LoadTask): Promise<LoadResult> {
+  return runPart<LoadResult>('load-generator', JSON.stringify(task));
+}
+
+/** Runs a part that says one thing and ends. */
+export async function runPart<Result>(part: string, ...args: string[]): Promise<Result> {
+  const child = fork(new URL(`./${part}.js`, import.meta.url), args);
+  const exit = once(child, 'exit');
+  const [result] = (await Promise.race([once(child, 'message'), failed(child, part)])) as [Result];
+  await exit;
+  return result;
+}
+
+async function failed(child: ChildProcess, part: string): Promise<never> {
+  const [code] = (await once(child, 'exit')) as [number | null];
+  throw new Error(`${part} ended with code ${code} before it had anything to say`);
+}
