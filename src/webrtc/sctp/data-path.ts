@@ -90,6 +90,7 @@ export class DataPath {
   readonly #reassembly: Reassembly;
   readonly #outbound: OutboundQueue;
   readonly #rto: RetransmissionTimeout;
+  #isHurried = false;
   readonly #events: DataPathEvents;
   readonly #receiveWindow: number;
   readonly #maxReceiveMessageSize: number;
@@ -171,13 +172,23 @@ export class DataPath {
   /** See `SctpAssociation.hurry`. */
   hurry(at: number): void {
     const { t3 } = this.retransmissions;
-    if (t3.isRunning) t3.start(Math.min(t3.at, at));
+    if (!t3.isRunning || t3.at <= at) return;
+    t3.start(at);
+    this.#isHurried = true;
   }
 
   handleTimeout(now: number): void {
     this.retransmissions.congestion.newEvent(this.retransmissions.outstandingBytes);
     if (this.received.delay.expire(now)) this.received.acknowledgeNow();
-    if (this.retransmissions.t3.expire(now) && this.retransmissions.timedOut(now)) this.#errors += 1;
+    if (this.retransmissions.t3.expire(now)) {
+      if (this.retransmissions.timedOut(now)) this.#errors += 1;
+      // What was brought forward says nothing of the path: the next time-out is no longer for it.
+      if (this.#isHurried) {
+        this.#rto.endBackOff();
+        this.retransmissions.restartTimer(now);
+      }
+      this.#isHurried = false;
+    }
     if (this.reconfig.timer.expire(now)) {
       // While data is lost too, T3-rtx has counted the error and backed off already.
       if (this.retransmissions.isEmpty) {
