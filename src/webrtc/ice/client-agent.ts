@@ -262,13 +262,14 @@ export class IceClientAgent {
     const { pair, nominates } = transaction;
     const isNew = pair !== this.#chosen && (this.#chosen === null || this.#isSilent);
     if (isNew) this.#chosen = pair;
-    if (pair === this.#chosen) this.#renewConsent(pair, nominates, now);
     if (isNew && !nominates) {
-      pair.nextCheckAt = now;
+      // Leaves before the owner learns of the connection and sends anything.
+      this.#check(pair, now);
+      this.#nextSlot = now + PACING;
+      pair.nextCheckAt = now + CONSENT_BACK_OFF;
       pair.backOff = CONSENT_BACK_OFF;
-      this.#nextSlot = now;
-      this.#sendDueChecks(now);
     }
+    if (pair === this.#chosen) this.#renewConsent(pair, nominates, now);
     return true;
   }
 
