@@ -9,6 +9,7 @@ import {
   authenticateRequest,
   iceGeneration,
   readBinding,
+  requestFault,
   type AuthenticationFault,
   type IceGeneration,
   type RequestFault,
@@ -16,6 +17,7 @@ import {
 } from './binding-request.ts';
 import type { IceCredentials } from './credentials.ts';
 import { IceOutbox } from './outbox.ts';
+import type { StunCargo } from './stun-cargo.ts';
 
 export interface IceClientOptions {
   readonly local: IceCredentials;
@@ -123,6 +125,8 @@ export class IceClientAgent {
     'role-conflict': 0,
   };
 
+  /** What checks and answers carry besides; null while there is nothing. To be set before the first check is due. */
+  cargo: StunCargo | null = null;
   readonly #random: RandomSource;
   readonly #consentTimeout: number;
   readonly #connectTimeout: number;
@@ -149,7 +153,7 @@ export class IceClientAgent {
     this.#nextSlot = options.now;
     this.#failAt = options.now + this.#connectTimeout;
     this.#random(this.#tieBreaker);
-    for (const remote of options.remoteCandidates) this.addRemoteCandidate(remote, options.now);
+    for (const remote of options.remoteCandidates) this.#addPair(remote, options.now);
   }
 
   get state(): IceState {
@@ -173,9 +177,7 @@ export class IceClientAgent {
 
   /** A trickled candidate. One too many, or a known one, is ignored. */
   addRemoteCandidate(remote: TransportAddress, now: number): void {
-    if (this.#pairs.length === MAX_REMOTE_CANDIDATES) return;
-    if (this.#pairs.some((pair) => sameAddress(pair.remote, remote))) return;
-    this.#pairs.push({ remote, nextCheckAt: now, backOff: FIRST_BACK_OFF });
+    this.#addPair(remote, now);
     this.#sendDueChecks(now);
   }
 
@@ -188,7 +190,7 @@ export class IceClientAgent {
     const fault = readBinding(message, data);
     if (fault) return this.#drop(fault);
     if (message.class === 'indication') return this.#drop('indication');
-    return message.class === 'request' ? this.#handleRequest(from) : this.#handleResponse(from, now);
+    return message.class === 'request' ? this.#handleRequest(from, now) : this.#handleResponse(from, now);
   }
 
   handleTimeout(now: number): void {
@@ -234,12 +236,19 @@ export class IceClientAgent {
     };
   }
 
-  #handleRequest(from: TransportAddress): boolean {
+  #addPair(remote: TransportAddress, now: number): void {
+    if (this.#pairs.length === MAX_REMOTE_CANDIDATES) return;
+    if (this.#pairs.some((pair) => sameAddress(pair.remote, remote))) return;
+    this.#pairs.push({ remote, nextCheckAt: now, backOff: FIRST_BACK_OFF });
+  }
+
+  #handleRequest(from: TransportAddress, now: number): boolean {
     const fault = authenticateRequest(message, this.#generation);
     if (fault) return this.#drop(fault);
-    const answer = answerRequest(message, from, this.#generation, StunAttribute.iceControlling, writer);
-    if (answer.fault) this.counters[answer.fault]++;
-    this.#outbox.transmit(answer.data, from);
+    const requestError = requestFault(message, StunAttribute.iceControlling);
+    if (requestError) this.counters[requestError]++;
+    else this.cargo?.unload(message, now, this.#roundTripTime);
+    this.#outbox.transmit(answerRequest(message, requestError, from, this.#generation, writer, this.cargo), from);
     return true;
   }
 
@@ -270,6 +279,7 @@ export class IceClientAgent {
       pair.backOff = CONSENT_BACK_OFF;
     }
     if (pair === this.#chosen) this.#renewConsent(pair, nominates, now);
+    this.cargo?.unload(message, now, this.#roundTripTime);
     return true;
   }
 
@@ -293,13 +303,14 @@ export class IceClientAgent {
   #sendDueChecks(now: number): void {
     if (now < this.#nextCheckAt()) return;
     const pair = this.#next();
-    this.#check(pair, now);
-    if (pair === this.#chosen && ++this.#unanswered === SILENT_CHECKS) {
+    const more = this.#check(pair, now);
+    // Checks that leave in a row for the sake of their cargo say nothing of silence.
+    if (pair === this.#chosen && !more && ++this.#unanswered === SILENT_CHECKS) {
       for (const other of this.#pairs) if (other !== pair) this.#schedule(other, now);
     }
     this.#nextSlot = now + PACING;
-    pair.nextCheckAt = now + pair.backOff;
-    pair.backOff = Math.min(pair.backOff * 2, LAST_BACK_OFF);
+    pair.nextCheckAt = now + (more ? PACING : pair.backOff);
+    if (!more) pair.backOff = Math.min(pair.backOff * 2, LAST_BACK_OFF);
   }
 
   #nextCheckAt(): number {
@@ -322,7 +333,8 @@ export class IceClientAgent {
     pair.backOff = FIRST_BACK_OFF;
   }
 
-  #check(pair: Pair, now: number): void {
+  /** True when there is reason for another soon. */
+  #check(pair: Pair, now: number): boolean {
     const { local, remote } = this.#generation;
     const id = new Uint8Array(12);
     this.#random(id);
@@ -332,10 +344,12 @@ export class IceClientAgent {
     writer.attribute(StunAttribute.iceControlling, this.#tieBreaker);
     const nominates = this.#pairs.length === 1 || pair === this.#chosen;
     if (nominates) writer.flag(StunAttribute.useCandidate);
+    const more = this.cargo?.load(writer) ?? false;
     this.#outbox.transmit(writer.finish(remote.password), pair.remote);
     this.#checksSent++;
     this.#transactions.push({ id, pair, nominates, sentAt: now });
     if (this.#transactions.length > MAX_TRANSACTIONS) this.#transactions.shift();
+    return more;
   }
 
   #consentInterval(): number {

@@ -1,4 +1,4 @@
-import type { LocalAudio, LocalTransport, MediaDirection, Negotiated, SdpCandidate } from './description.ts';
+import type { LocalAudio, LocalData, LocalTransport, MediaDirection, Negotiated, SdpCandidate } from './description.ts';
 import { SdpError } from './error.ts';
 import { readSections } from './lines.ts';
 import { negotiate, toNegotiated } from './negotiate.ts';
@@ -18,7 +18,7 @@ import {
 /** What our own client offers: audio, a data channel, or both. Candidates may be left out when the server is lite. */
 export interface OfferDescription extends LocalTransport {
   readonly audio: (LocalAudio & { readonly direction: MediaDirection }) | null;
-  readonly data: boolean;
+  readonly data: LocalData | null;
 }
 
 /** An answer to {@link createOffer}: what was agreed, and where the other side is. */
@@ -45,7 +45,7 @@ const OPUS = {
 /** Writes the offer of a client that may take either DTLS role. */
 export function createOffer(local: OfferDescription): string {
   const { audio, data, candidates } = local;
-  const lines = sessionLines(local.sessionId, [...(audio ? [AUDIO_MID] : []), ...(data ? [DATA_MID] : [])], false);
+  const lines = sessionLines(local, [...(audio ? [AUDIO_MID] : []), ...(data ? [DATA_MID] : [])], false);
   if (audio) {
     lines.push(
       ...mediaLines('audio', 'UDP/TLS/RTP/SAVPF', audioFormats(OPUS), candidates),
@@ -59,7 +59,7 @@ export function createOffer(local: OfferDescription): string {
       ...mediaLines('application', 'UDP/DTLS/SCTP', dataFormats('modern'), candidates),
       ...(audio ? [] : candidateLines(candidates)),
       ...transportLines(local, 'actpass', DATA_MID),
-      ...dataLines('modern'),
+      ...dataLines('modern', data.init),
     );
   }
   return joinLines(lines);

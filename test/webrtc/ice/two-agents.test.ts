@@ -22,6 +22,7 @@ function pair(seed: number, impairments: Impairments = {}, candidates: readonly 
     random: seededRandom(seed),
     now: 0,
   });
+  client.handleTimeout(0);
   const server = network.add(lite, SERVER_ADDRESS);
   const caller = network.add(client, CLIENT_ADDRESS);
   return { network, lite, client, server, caller };
