@@ -271,14 +271,15 @@ export class IceClientAgent {
     const { pair, nominates } = transaction;
     const isNew = pair !== this.#chosen && (this.#chosen === null || this.#isSilent);
     if (isNew) this.#chosen = pair;
+    if (isNew && !nominates) {
+      // Leaves before the owner learns of the connection and sends anything.
+      this.#check(pair, now);
+      this.#nextSlot = now + PACING;
+      pair.nextCheckAt = now + CONSENT_BACK_OFF;
+      pair.backOff = CONSENT_BACK_OFF;
+    }
     if (pair === this.#chosen) this.#renewConsent(pair, nominates, now);
     this.cargo?.unload(message, now, this.#roundTripTime);
-    if (isNew && !nominates) {
-      pair.nextCheckAt = now;
-      pair.backOff = CONSENT_BACK_OFF;
-      this.#nextSlot = now;
-      this.#sendDueChecks(now);
-    }
     return true;
   }
 
