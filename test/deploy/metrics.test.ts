@@ -120,7 +120,7 @@ const OPEN = [
   { name: 'earshot_gateway_cluster_condition', label: 'cluster' },
 ];
 
-async function relayReadings(): Promise<readonly MetricReading[]> {
+async function relayReadings(): Promise<readonly Pick<MetricReading, 'name' | 'labels'>[]> {
   const logger = createLogger({ level: 'silent', redact: [] });
   const any = parseAddress('127.0.0.1:0');
   const relay = await roles.startRelay(
