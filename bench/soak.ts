@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { Deployment, pause } from '../test/e2e/relay-deployment.ts';
 import { RedisServer } from '../test/support/redis.ts';
 import { Caller } from './call-parts/caller.ts';
+import { seededRandom } from './support/random.ts';
 import { finish, goal, printTable } from './support/report.ts';
 
 /**
@@ -30,7 +31,7 @@ const WARM_UP_MS = 5000;
 /** What a heap that nobody collected may have gained. */
 const HEAP_SLACK_MIB = 48;
 
-const random = mulberry32(Number(values.seed));
+const random = seededRandom(Number(values.seed));
 const between = ([low, high]: readonly [number, number]): number => (low + random() * (high - low)) * 1000;
 const counts = { placed: 0, held: 0, lost: 0, notConnected: 0, relayKills: 0, redisKills: 0, redisFreezes: 0, framesSent: 0, framesLost: 0 };
 const calls = new Set<Caller>();
@@ -154,15 +155,4 @@ async function footprint(): Promise<Record<'heapMiB' | 'residentMiB' | 'handles'
     ].map((series) => deployment.transceiverMetric(series)),
   );
   return { heapMiB: heap / 2 ** 20, residentMiB: resident / 2 ** 20, handles: handles - connections, files: files - connections };
-}
-
-/** A small seeded generator (Tommy Ettinger's mulberry32), 0 to 1. */
-function mulberry32(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

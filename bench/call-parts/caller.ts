@@ -38,6 +38,15 @@ export interface Flow {
   close(): Promise<void>;
 }
 
+export interface PlaceOptions {
+  /** HTTP headers of the offer. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** IPv4 address of the caller's socket. */
+  readonly from?: string;
+  /** Given the answer and its HTTP headers; returns the one to use. */
+  readonly readAnswer?: (answer: string, headers: Headers) => string;
+}
+
 const ciphers = loadSrtpCiphers().ciphers;
 let certificate: Promise<DtlsCertificate> | null = null;
 
@@ -70,7 +79,7 @@ export class Caller implements Flow, UdpSocketHandler {
   }
 
   /** Posts an offer to `url` (`…/v1/realtime/calls`) and starts to connect. */
-  static async place(url: string): Promise<Caller> {
+  static async place(url: string, { headers = {}, from = '127.0.0.1', readAnswer = (answer) => answer }: PlaceOptions = {}): Promise<Caller> {
     certificate ??= DtlsCertificate.generate();
     const offerer = new Offerer({
       certificate: await certificate,
@@ -81,11 +90,11 @@ export class Caller implements Flow, UdpSocketHandler {
       ntpEpochOffset: performance.timeOrigin,
     });
     const placedAt = performance.now();
-    const response = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: offerer.offer });
+    const response = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/sdp', ...headers }, body: offerer.offer });
     const answer = await response.text();
     if (!response.ok) throw new Error(`the server answered ${response.status}: ${answer}`);
-    const caller = new Caller(offerer.accept(answer, performance.now()), placedAt);
-    caller.#socket = await openUdpSocket({ address: parseAddress('127.0.0.1:0'), handler: caller });
+    const caller = new Caller(offerer.accept(readAnswer(answer, response.headers), performance.now()), placedAt);
+    caller.#socket = await openUdpSocket({ address: parseAddress(`${from}:0`), handler: caller });
     caller.#drain();
     return caller;
   }

@@ -43,6 +43,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     ready: () => transceiver.ready,
     load: () => ({ calls: transceiver.calls, capacity: transceiver.capacity }),
     countRequest: (request) => metrics.countRequest(request),
+    countAnswer: (answer) => metrics.countAnswer(answer),
     ...(publicDirectory === undefined ? {} : { publicDirectory }),
   });
   try {

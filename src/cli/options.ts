@@ -47,7 +47,7 @@ export const options = {
   cluster: () => option(NETWORK, '--cluster <id>', 'number of this cluster').argParser(integer(0, 0xffff)).default(0),
   engine: () => option(NETWORK, '--engine <engine>', 'how UDP is read and written; mmsg is batched, on Linux').choices(ENGINES).default('auto'),
   allowTargets: () =>
-    option(NETWORK, '--allow-targets <net,…>', 'IPv4 networks that transceivers may be in; loopback and private ones unless given').argParser(list),
+    option(NETWORK, '--allow-targets <net,…>', 'IPv4 networks that transceivers and other relays may be in; loopback and private ones unless given').argParser(list),
   clusters: (description: string) => option(NETWORK, '--clusters <file>', description),
   geoip: () => option(CALLERS, '--geoip <file>', 'database of IP addresses in MMDB format, for callers of whom no header says where they are'),
   trustHeaders: (sets: readonly string[]) =>

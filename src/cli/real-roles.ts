@@ -1,6 +1,7 @@
 import type { HistogramReading, MetricReading } from '../observe/metrics.ts';
 import type { Logger } from '../observe/log.ts';
-import type { RecoveryFigures, Relay, RELAY_COUNTERS } from '../relay/index.ts';
+import type { ClustersFile } from '../clusters/clusters-file.ts';
+import type { PathReport, PATH_CONDITIONS, RecoveryFigures, Relay, RELAY_COUNTERS } from '../relay/index.ts';
 import type { FlowStore } from '../store/index.ts';
 import type { Roles } from './roles.ts';
 
@@ -11,11 +12,30 @@ import type { Roles } from './roles.ts';
 export const roles: Roles = {
   async startRelay(options, logger) {
     const relaying = await import('../relay/index.ts');
-    const { redis, ...relayOptions } = options;
+    const { redis, clusters: file, ...relayOptions } = options;
+    const clusters = file === undefined ? null : await openClusters(file, logger);
     const store = redis === undefined ? undefined : await openRedis(redis, logger);
-    const onHandoverFailed = (error: Error): void => logger.warn({ err: error }, 'no successor took over; this relay goes on');
-    const relay = await relaying.startRelay({ ...relayOptions, ...(store && { store }), onHandoverFailed });
-    return Object.assign(relay, { metrics: () => [...relayReadings(relay, relaying.RELAY_COUNTERS), ...recoveryReadings(relay.recovery())] });
+    const names = (id: number): string => clusters?.current.byId.get(id)?.name ?? String(id);
+    const relay = await relaying.startRelay({
+      ...relayOptions,
+      ...(store && { store }),
+      ...(clusters && { clusters: clusters.current }),
+      onHandoverFailed: (error: Error) => logger.warn({ err: error }, 'no successor took over; this relay goes on'),
+      onPathChange({ cluster, address, condition }, before) {
+        const level = condition === 'up' ? 'info' : 'warn';
+        logger[level]({ cluster: names(cluster), path: address, before, now: condition }, 'path changed');
+      },
+    });
+    clusters?.onChange((changed) => relay.updateClusters(changed));
+    const stopWatching = (): void => clusters?.close();
+    relay.finished.then(stopWatching, stopWatching);
+    return Object.assign(relay, {
+      metrics: () => [
+        ...relayReadings(relay, relaying.RELAY_COUNTERS),
+        ...recoveryReadings(relay.recovery()),
+        ...pathReadings(relay.paths(), relaying.PATH_CONDITIONS, names),
+      ],
+    });
   },
   async startTransceiver(options) {
     const { startTransceiver } = await import('../transceiver/index.ts');
@@ -42,6 +62,11 @@ function relayReadings(relay: Relay, series: typeof RELAY_COUNTERS): (MetricRead
   ];
 }
 
+async function openClusters(file: string, logger: Logger): Promise<ClustersFile> {
+  const { ClustersFile: Opened } = await import('../clusters/clusters-file.ts');
+  return Opened.open(file, logger);
+}
+
 async function openRedis(url: string, logger: Logger): Promise<FlowStore> {
   const { RedisStore } = await import('../store/index.ts');
   return new RedisStore(url, (connected, reason) => {
@@ -66,4 +91,25 @@ function recoveryReadings(figures: RecoveryFigures | null): MetricReading[] {
     { name: `${prefix}_write_errors_total`, help: 'Batches that could not be written; they are tried again.', value: figures.writeErrors },
     { name: `${prefix}_queued`, help: 'Lookups and flows that wait for the recovery cache now.', value: figures.queued },
   ];
+}
+
+function pathReadings(paths: readonly PathReport[], conditions: typeof PATH_CONDITIONS, nameOf: (cluster: number) => string): MetricReading[] {
+  const prefix = 'earshot_relay_path';
+  return paths.flatMap(({ cluster, address, condition, roundTripMs, loss, probesSent, probesAnswered }) => {
+    const labels = { cluster: nameOf(cluster), path: address };
+    return [
+      ...conditions.map((each) => ({
+        name: `${prefix}_condition`,
+        help: 'What is known of the path to a relay of another cluster: 1 for the condition that it is in.',
+        labels: { ...labels, condition: each },
+        value: Number(each === condition),
+      })),
+      ...(Number.isNaN(roundTripMs)
+        ? []
+        : [{ name: `${prefix}_round_trip_seconds`, help: 'Round trip to that relay, smoothed.', labels, value: roundTripMs / 1000 }]),
+      { name: `${prefix}_loss_ratio`, help: 'Share of the last probes that were not answered.', labels, value: loss },
+      { name: `${prefix}_probes_total`, help: 'Probes of that relay.', labels: { ...labels, result: 'sent' }, value: probesSent },
+      { name: `${prefix}_probes_total`, help: 'Probes of that relay.', labels: { ...labels, result: 'answered' }, value: probesAnswered },
+    ];
+  });
 }

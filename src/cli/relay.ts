@@ -16,6 +16,7 @@ interface RelayFlags {
   readonly trunk: string;
   readonly http?: string;
   readonly cluster: number;
+  readonly clusters?: string;
   readonly engine: Engine;
   readonly allowTargets?: string[];
   readonly redis?: string;
@@ -38,6 +39,7 @@ export function addRelayCommand(program: Command, roles: Roles): void {
     .addOption(required(options.trunk()))
     .addOption(options.http('address of health, readiness and metrics; none unless given'))
     .addOption(options.cluster())
+    .addOption(options.clusters('YAML file that lists the clusters, for a relay that forwards to all of them; without --cluster it belongs to none'))
     .addOption(options.engine())
     .addOption(options.allowTargets())
     .addOption(options.redis())
@@ -50,11 +52,11 @@ export function addRelayCommand(program: Command, roles: Roles): void {
     .addOption(options.drainTimeout('how long it forwards on after SIGTERM, not ready, while clients still send to it', 20_000, '20s'))
     .addOption(options.logLevel())
     .addHelpText('after', `${SECRET_HELP}\n\nExample:\n  earshot relay --udp 0.0.0.0:3478 --trunk 10.0.0.5:7000 --http 0.0.0.0:9090`)
-    .action((flags: RelayFlags) => runRelay(flags, roles));
+    .action((flags: RelayFlags, command: Command) => runRelay(flags, roles, command.getOptionValueSource('cluster') !== 'default'));
 }
 
-async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
-  const { cluster, engine, allowTargets, redis, handover, workers, maxFlows, trunkMtu, gatherUs, logLevel } = flags;
+async function runRelay(flags: RelayFlags, roles: Roles, isOfCluster: boolean): Promise<void> {
+  const { cluster, clusters, engine, allowTargets, redis, handover, workers, maxFlows, trunkMtu, gatherUs, logLevel } = flags;
   const secrets = readSecrets();
   const logger = createLogger({ level: logLevel, redact: Object.values(secrets) });
   warnOfWeakSecret(secrets, logger);
@@ -66,7 +68,8 @@ async function runRelay(flags: RelayFlags, roles: Roles): Promise<void> {
     ...(workers === undefined ? {} : { workers }),
     ...(redis === undefined ? {} : { redis }),
     ...(handover === undefined ? {} : { handover }),
-    cluster,
+    ...(isOfCluster || clusters === undefined ? { cluster } : {}),
+    ...(clusters === undefined ? {} : { clusters }),
     engine,
     maxFlows,
     idleTimeoutMs: flags.idleTimeout,

@@ -24,7 +24,10 @@ export interface RelayOptions extends Secrets {
   readonly udp: TransportAddress;
   /** Worker i takes port + i; port 0 lets the system choose. */
   readonly trunk: TransportAddress;
-  readonly cluster: number;
+  /** None for a relay that stands by itself, before the clusters of a file. */
+  readonly cluster?: number;
+  /** Path of the clusters file, for a relay that forwards to all clusters. */
+  readonly clusters?: string;
   /** Default: one for every two cores, or one with the dgram engine. */
   readonly workers?: number;
   readonly engine: Engine;

@@ -37,7 +37,7 @@ const clusterSchema = z.strictObject({
   longitude,
   signaling: origin,
   transceiver: transceiver.optional(),
-  trunk: z.array(address).default([]),
+  trunk: z.array(address.refine(({ family }) => family === 4, 'the trunk is IPv4: write 10.0.0.5:7000')).default([]),
   direct: z.boolean().default(false),
   capacity: z.int().min(1).optional(),
   ingress: z

@@ -57,6 +57,8 @@ export interface ConversationCounters {
   responses: number;
   interruptions: number;
   agentFaults: number;
+  /** How often an answer ran dry because the agent was slower than real time. */
+  underruns: number;
   uplink: UplinkCounters | null;
 }
 

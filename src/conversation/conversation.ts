@@ -62,7 +62,7 @@ export class Conversation {
   #uncommittedMs = 0;
   /** The last turn, until it is answered. */
   #unansweredTurn: Turn | null = null;
-  readonly #counters: Omit<ConversationCounters, 'uplink' | 'eventsSent' | 'eventsDropped'> = {
+  readonly #counters: Omit<ConversationCounters, 'uplink' | 'underruns' | 'eventsSent' | 'eventsDropped'> = {
     packetsReceived: 0,
     framesSent: 0,
     eventsReceived: 0,
@@ -139,7 +139,9 @@ export class Conversation {
       const duration = opusPacketDuration(opus);
       if (duration > 0) this.#host.run(() => session.opus?.({ packet: opus, timestamp, duration }));
     }
-    this.#uplink?.push(opus, sequence, timestamp, now);
+    if (this.#uplink === null) return;
+    this.#uplink.echoing = this.#responses.current?.audible === true;
+    this.#uplink.push(opus, sequence, timestamp, now);
   }
 
   /** One message of the data channel, or of an observer: `reply` is then told of what is wrong with it. */
@@ -201,7 +203,8 @@ export class Conversation {
 
   get counters(): ConversationCounters {
     const { sent, dropped } = this.#outlet.counters;
-    return { ...this.#counters, eventsSent: sent, eventsDropped: dropped, uplink: this.#uplink?.counters ?? null };
+    const { underruns } = this.#downlink;
+    return { ...this.#counters, underruns, eventsSent: sent, eventsDropped: dropped, uplink: this.#uplink?.counters ?? null };
   }
 
   dump(): ConversationDump {

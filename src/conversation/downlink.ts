@@ -33,6 +33,11 @@ export class Downlink {
     return this.#playout.sentMs;
   }
 
+  /** How often an answer ran dry because the agent was slower than real time. */
+  get underruns(): number {
+    return this.#playout.underruns;
+  }
+
   get idle(): boolean {
     return this.#playout.idle;
   }
@@ -59,9 +64,9 @@ export class Downlink {
 
   /** Nothing follows for now: the last frame is filled up with silence. */
   finish(): void {
-    if (this.#partial === null) return;
-    this.#playout.push(this.#partial, FRAME_DURATION);
+    if (this.#partial !== null) this.#playout.push(this.#partial, FRAME_DURATION);
     this.#partial = null;
+    this.#playout.finish();
   }
 
   /** Drops what has not left. */

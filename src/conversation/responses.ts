@@ -48,9 +48,13 @@ export class Responses {
     return this.#current;
   }
 
-  /** How much of the current response has left. */
+  /**
+   * How much of the current response the caller hears of, ms: all that has left, for nothing calls a packet back, and
+   * what waits in the caller's jitter buffer is played. The silence that fills up the last frame is not part of it.
+   */
   get heardMs(): number {
-    return this.#current === null ? 0 : this.#downlink.sentMs - this.#current.sentBefore;
+    const { current } = this;
+    return current === null ? 0 : Math.min(this.#downlink.sentMs - current.sentBefore, current.spoken.durationMs);
   }
 
   /** Begins a response; none must be going on. */

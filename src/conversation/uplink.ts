@@ -15,6 +15,8 @@ export interface UplinkCounters {
   invalid: number;
   late: number;
   duplicate: number;
+  /** How long the jitter buffer waits for a missing packet, ms. */
+  waitMs: number;
 }
 
 /**
@@ -26,6 +28,8 @@ export class Uplink {
   readonly #sink: UplinkSink;
   readonly #jitter = new JitterBuffer();
   readonly #decoder: OpusDecoder;
+  /** The agent is being heard: what comes back of it must not pass for the caller. */
+  echoing = false;
   readonly #drops: Record<JitterDrop, number> = { late: 0, duplicate: 0 };
   #detection: Detection | null = null;
   #samples = 0;
@@ -36,6 +40,8 @@ export class Uplink {
   #lastDuration = (FRAME_MS * OPUS_CLOCK_RATE) / 1000;
   /** Up to when the sink has been fed, in the clock of `now`. */
   #fedUntil = -Infinity;
+  #lastArrival = -Infinity;
+  #starvedMs = MIN_STARVED_MS;
 
   constructor(rate: PcmRate, turns: TurnDetectorSettings | null, sink: UplinkSink) {
     this.#rate = rate;
@@ -63,6 +69,7 @@ export class Uplink {
       concealed: this.#concealed,
       invalid: this.#decoder.invalid,
       ...this.#drops,
+      waitMs: this.#jitter.waitMs,
     };
   }
 
@@ -108,7 +115,7 @@ export class Uplink {
   tick(now: number): void {
     this.#drain(now);
     // A caller who falls silent may send nothing at all (DTX, a muted track): the turn must end all the same.
-    while (this.speaking && now - this.#fedUntil >= STARVED_MS) {
+    while (this.speaking && now - this.#fedUntil >= this.#starvedMs) {
       this.#feedSilence();
       this.#fedUntil += FRAME_MS;
     }
@@ -133,6 +140,7 @@ export class Uplink {
         this.#feed(this.#decoder.decode(output.packet));
       }
       this.#fedUntil = now;
+      this.#lastArrival = now;
     }
   }
 
@@ -140,6 +148,11 @@ export class Uplink {
   #fillPause(timestamp: number, now: number): void {
     if (this.#expected === null) return;
     const pauseMs = ((timestamp - this.#expected) * 1000) / OPUS_CLOCK_RATE;
+    // What follows on without a pause after such a time was late, and silence would have fallen into a word.
+    if (pauseMs === 0) {
+      const lateMs = now - this.#lastArrival + FRAME_MS;
+      this.#starvedMs = Math.min(MAX_STARVED_MS, Math.max(MIN_STARVED_MS, this.#starvedMs - STARVED_DECAY_MS, lateMs));
+    }
     const ms = Math.min(pauseMs, now - this.#fedUntil, MAX_PAUSE_MS);
     for (let filled = FRAME_MS; filled <= ms; filled += FRAME_MS) this.#feedSilence();
   }
@@ -150,7 +163,7 @@ export class Uplink {
 
   #feed(samples: Int16Array): void {
     // The agent has the samples before it hears of a turn in them, but they are its to change: look at them first.
-    const events = this.#detection === null ? NO_EVENTS : detect(this.#detection, samples);
+    const events = this.#detection === null ? NO_EVENTS : detect(this.#detection, samples, this.echoing);
     this.#samples += samples.length;
     this.#sink.samples(samples);
     for (const event of events) this.#sink.turn(event);
@@ -165,7 +178,7 @@ interface Detection {
   filled: number;
 }
 
-function detect(detection: Detection, samples: Int16Array): readonly TurnEvent[] {
+function detect(detection: Detection, samples: Int16Array, echoing: boolean): readonly TurnEvent[] {
   const { detector, turns, window } = detection;
   let events: TurnEvent[] | null = null;
   for (let at = 0; at < samples.length; ) {
@@ -175,7 +188,7 @@ function detect(detection: Detection, samples: Int16Array): readonly TurnEvent[]
     at += part.length;
     if (detection.filled < window.length) continue;
     detection.filled = 0;
-    const event = turns.process(detector.process(window), VOICE_FRAME_MS);
+    const event = turns.process(detector.process(window, echoing), VOICE_FRAME_MS);
     if (event !== null) (events ??= []).push(event);
   }
   return events ?? NO_EVENTS;
@@ -183,7 +196,10 @@ function detect(detection: Detection, samples: Int16Array): readonly TurnEvent[]
 
 const NO_EVENTS: readonly TurnEvent[] = [];
 
-/** Without a packet for this long, silence is assumed. */
-const STARVED_MS = 100;
+/** Without a packet for this long, silence is assumed: longer after packets that came later, for some time. */
+const MIN_STARVED_MS = 100;
+const MAX_STARVED_MS = 300;
+/** Taken back per packet: 5 ms a second. */
+const STARVED_DECAY_MS = 0.1;
 /** Longer pauses are shortened: nobody needs to hear them. */
 const MAX_PAUSE_MS = 1000;

@@ -37,6 +37,8 @@ const SPILL_FROM_LOAD = 0.7;
 const SPILL_KM = 6_000;
 /** How much farther a cluster counts than the one listed before it, where the caller's place is unknown. */
 const LISTED_STEP_KM = 1_000;
+/** How much a way over the public internet counts, against the same way over the trunk. */
+const PUBLIC_FACTOR = 2;
 /** Candidates of one address family in an answer: the second costs a caller nothing while the first one works. */
 const INGRESS_PER_FAMILY = 2;
 
@@ -65,15 +67,16 @@ export function reasonFor(chosen: Candidate, candidates: readonly Candidate[], f
 
 /**
  * The public relay addresses for a call in `cluster`, best first: of the relays that lead there, per address family the
- * two that are nearest to the caller, so that a dead one costs an ICE check and not a new call. Without a place the
- * cluster's own come first, in the order of the file. Pure.
+ * two with the shortest way from the caller through the relay to the cluster, of which the part to the relay counts more.
+ * So a relay beside the caller comes first, one off the way comes not at all, and a dead one costs an ICE check and not a
+ * new call. Without a place the cluster's own come first, in the order of the file. Pure.
  */
 export function chooseIngress(place: Place | null, cluster: Cluster, clusters: Clusters): TransportAddress[] {
   const foreign = clusters.list.filter(({ id }) => id !== cluster.id).flatMap(({ ingress }) => ingress);
   const leading = [...cluster.ingress, ...[...foreign, ...clusters.ingress].filter((entry) => entry.global)];
   const from = place ?? cluster.place;
-  const byDistance = (a: Ingress, b: Ingress): number => distanceKm(from, a.place) - distanceKm(from, b.place);
-  const sorted = leading.toSorted(byDistance).map(({ address }) => address);
+  const costKm = (entry: Ingress): number => PUBLIC_FACTOR * distanceKm(from, entry.place) + distanceKm(entry.place, cluster.place);
+  const sorted = leading.toSorted((a, b) => costKm(a) - costKm(b)).map(({ address }) => address);
   const left = { 4: INGRESS_PER_FAMILY, 6: INGRESS_PER_FAMILY };
   return sorted.filter(({ family }) => left[family]-- > 0);
 }

@@ -3,9 +3,13 @@
  *
  *   push ──► next in order? ──yes──► poll: frame
  *              │ no: a packet is missing before it
- *              └► held until the gap fills, or for 40 ms ──► poll: lost, …, frame
+ *              └► held until the gap fills, or for the wait ──► poll: lost, …, frame
  *
- * The listener is a program, not a loudspeaker: a packet in order is handed on at once and only a gap costs time.
+ * The listener is a program, not a loudspeaker: a packet in order is handed on at once, nothing is stretched, and only
+ * a gap costs time. How long one is waited for follows what came late or was repeated: the wait grows at once to what
+ * would have saved the last such packet, and shrinks slowly while no gap fills.
+ *
+ *   20 ms ◄── 2 ms per second ── 40 ms at first ── a packet came late by so much ──► 120 ms
  */
 
 export interface JitterFrame {
@@ -26,8 +30,10 @@ export type JitterOutput = JitterFrame | JitterLoss;
 /** Why a packet was not used. */
 export type JitterDrop = 'late' | 'duplicate';
 
-/** How long a gap may hold up what comes after it. */
-export const REORDER_WAIT_MS = 40;
+/** How long a gap may hold up what comes after it: at first, at the least, at the most. */
+export const FIRST_WAIT_MS = 40;
+export const MIN_WAIT_MS = 20;
+export const MAX_WAIT_MS = 120;
 
 export class JitterBuffer {
   /** Sequence number that comes next; null before the first packet. */
@@ -36,10 +42,21 @@ export class JitterBuffer {
   /** The packet that was pushed last, when it is the next in order: handed on without a copy. */
   #direct: JitterFrame | null = null;
   #highest = 0;
+  #waitMs = FIRST_WAIT_MS;
+  /** When the wait was last shortened. */
+  #shrunkAt = Number.NaN;
+  /** Packets given up of late, by the low bits of their number, and since when they had been missing. */
+  readonly #givenUp = new Float64Array(REMEMBERED).fill(Number.NaN);
+  readonly #missingSince = new Float64Array(REMEMBERED);
 
   /** Packets that wait for a gap to fill. */
   get size(): number {
     return this.#held.size;
+  }
+
+  /** How long a gap is waited for now. */
+  get waitMs(): number {
+    return this.#waitMs;
   }
 
   /**
@@ -49,7 +66,16 @@ export class JitterBuffer {
   push(packet: Uint8Array, sequence: number, timestamp: number, now: number): JitterDrop | null {
     if (this.#next !== null && Math.abs(sequence - this.#next) > MAX_JUMP) this.#restart();
     this.#next ??= sequence;
-    if (sequence < this.#next) return 'late';
+    this.#shrink(now);
+    if (sequence < this.#next) {
+      const at = sequence & (REMEMBERED - 1);
+      if (this.#givenUp[at] === sequence) this.#needed(now - this.#missingSince[at]);
+      this.#givenUp[at] = Number.NaN;
+      return 'late';
+    }
+    if (this.#held.size > 0 && sequence < this.#highest && !this.#held.has(sequence)) {
+      this.#needed(now - this.#firstBehind(sequence)!.at);
+    }
     if (sequence === this.#next && this.#direct === null) {
       this.#direct = { type: 'frame', packet, timestamp };
       return null;
@@ -76,9 +102,24 @@ export class JitterBuffer {
       this.#next++;
       return held.frame;
     }
-    if (!this.#expired(now)) return null;
+    const since = this.#firstBehind(this.#next)?.at ?? now;
+    if (now - since < this.#waitMs) return null;
+    this.#givenUp[this.#next & (REMEMBERED - 1)] = this.#next;
+    this.#missingSince[this.#next & (REMEMBERED - 1)] = since;
     this.#next++;
     return LOST;
+  }
+
+  /** A wait of so long would have been, or was, rewarded. */
+  #needed(ms: number): void {
+    this.#waitMs = Math.max(this.#waitMs, Math.min(MAX_WAIT_MS, ms + MARGIN_MS));
+  }
+
+  #shrink(now: number): void {
+    if (!(now - this.#shrunkAt < SHRINK_EVERY_MS)) {
+      if (!Number.isNaN(this.#shrunkAt)) this.#waitMs = Math.max(MIN_WAIT_MS, this.#waitMs - 1);
+      this.#shrunkAt = now;
+    }
   }
 
   #restart(): void {
@@ -87,13 +128,13 @@ export class JitterBuffer {
     this.#next = null;
   }
 
-  /** The packet right behind the gap has waited long enough. */
-  #expired(now: number): boolean {
-    for (let sequence = this.#next! + 1; sequence <= this.#highest; sequence++) {
+  /** The packet right behind a missing one. */
+  #firstBehind(missing: number): Held | undefined {
+    for (let sequence = missing + 1; sequence <= this.#highest; sequence++) {
       const held = this.#held.get(sequence);
-      if (held !== undefined) return now - held.at >= REORDER_WAIT_MS;
+      if (held !== undefined) return held;
     }
-    return false;
+    return undefined;
   }
 }
 
@@ -104,5 +145,11 @@ interface Held {
 
 /** A sender that skips this many packets has begun anew: 1 s. Nothing of the kind is concealed. */
 const MAX_JUMP = 50;
+
+/** Given-up packets that are remembered, a power of two. */
+const REMEMBERED = 64;
+/** Added to what was needed last: two packets never are equally late. */
+const MARGIN_MS = 10;
+const SHRINK_EVERY_MS = 500;
 
 const LOST: JitterLoss = { type: 'lost' };

@@ -9,6 +9,12 @@
  * duration while frames are there, and jumps to the present after a pause, so that the RTP timestamp (RFC 3550,
  * section 5.1) passes with the time even when nothing is sent.
  *
+ * An agent that is slower than real time runs dry in the middle of a sound. Each time that happens, audio is gathered
+ * before it goes on, for longer and longer: one pause instead of a stutter. The next sound begins as carefully. Sounds
+ * that did not run dry shorten it.
+ *
+ *   0 ms ── ran dry ──► 40 ── again ──► 80 ──► 160 ──► 200 ms          0 ◄── 40 ◄── 80 … each sound without
+ *
  * The end of a sound is followed by two frames of silence: without them a receiver takes the pause for loss and
  * stretches the last syllable.
  */
@@ -39,6 +45,20 @@ export class Playout<Payload> {
   /** Media time right after the last frame. */
   #mediaEnd = 0;
   #tail = 0;
+  /** What is gathered before a sound that ran dry goes on, ms. */
+  #gatherMs = 0;
+  /** The sound is not over as far as is known; it has run dry; it did so at least once. */
+  #open = false;
+  #dry = false;
+  #wasDry = false;
+  /** Nothing of the sound has left. */
+  #starts = false;
+  /** Nothing was to be sent since the last frame. */
+  #paused = false;
+  /** Since when audio is being gathered; null when not. */
+  #gatheringSince: number | null = null;
+  /** How often a sound ran dry. */
+  underruns = 0;
   readonly #step: PlayoutStep<Payload> = { payload: null, duration: 0, mediaTime: 0, marker: false };
 
   /** @param originMs the moment of media time 0, in the clock of `now`. */
@@ -68,8 +88,22 @@ export class Playout<Payload> {
 
   /** Queues one frame of `duration` samples at 48 kHz. The payload is kept as it is. */
   push(payload: Payload, duration: number): void {
+    if (!this.#open) {
+      this.#open = true;
+      this.#dry = this.#gatherMs > 0;
+      this.#starts = true;
+    }
     this.#queue.push({ payload, duration });
     this.#queued += duration;
+  }
+
+  /** The sound is complete: what waits is the end of it. */
+  finish(): void {
+    if (this.#open && !this.#wasDry) this.#gatherMs = this.#gatherMs > MIN_GATHER_MS ? this.#gatherMs / 2 : 0;
+    this.#open = false;
+    this.#dry = false;
+    this.#wasDry = false;
+    this.#gatheringSince = null;
   }
 
   /** Drops what has not left, and says how many milliseconds that were. */
@@ -78,6 +112,7 @@ export class Playout<Payload> {
     this.#queue = [];
     this.#head = 0;
     this.#queued = 0;
+    this.finish();
     return dropped;
   }
 
@@ -87,29 +122,62 @@ export class Playout<Payload> {
    */
   poll(now: number): PlayoutStep<Payload> | null {
     if (now + SLACK_MS < this.#nextAt || this.idle) return null;
+    const gathering = this.#gathers(now);
+    if (gathering && this.#tail === 0) {
+      this.#paused = true;
+      return null;
+    }
+    const audio = this.#queued > 0 && !gathering;
     const step = this.#step;
-    step.marker = now - this.#nextAt > MAX_LATE_MS;
+    // Where nothing was to be sent there is nothing to catch up with.
+    step.marker = now - this.#nextAt > (this.#paused ? SLACK_MS : MAX_LATE_MS);
     if (step.marker) {
       this.#nextAt = now;
       this.#mediaEnd = Math.max(this.#mediaEnd, Math.round(((now - this.#originMs) * OPUS_CLOCK_RATE) / 1000));
     }
     step.mediaTime = this.#mediaEnd;
-    if (this.#queued > 0) {
+    if (audio) {
       const { payload, duration } = this.#take();
       step.payload = payload;
       step.duration = duration;
       this.#queued -= duration;
       this.#sent += duration;
       this.#tail = TAIL_FRAMES;
+      this.#starts = false;
+      this.#dry = this.#queued === 0 && this.#open;
     } else {
       step.payload = null;
       step.duration = (FRAME_MS * OPUS_CLOCK_RATE) / 1000;
       this.#tail--;
     }
+    this.#paused = this.idle;
     this.#mediaEnd += step.duration;
     this.#nextAt += toMs(step.duration);
     if (step.payload !== null) this.#audioEndAt = this.#nextAt;
     return step;
+  }
+
+  /** A sound that ran dry waits for more of it, though not for long. */
+  #gathers(now: number): boolean {
+    if (!this.#dry || this.#queued === 0) return false;
+    if (this.#gatheringSince === null) {
+      // Later than its turn: it is a stutter when the pause is short, and a pause that the agent made when it is long.
+      const lateMs = now - this.#audioEndAt;
+      const stutters = lateMs >= FRAME_MS && lateMs <= LONGEST_STUTTER_MS;
+      if (stutters && !this.#starts) {
+        this.underruns++;
+        this.#wasDry = true;
+        this.#gatherMs = Math.min(MAX_GATHER_MS, Math.max(MIN_GATHER_MS, this.#gatherMs * 2));
+      } else if (!this.#starts) {
+        this.#dry = false;
+        return false;
+      }
+      this.#gatheringSince = now;
+    }
+    if (this.queuedMs < this.#gatherMs && now - this.#gatheringSince < this.#gatherMs) return true;
+    this.#gatheringSince = null;
+    this.#dry = false;
+    return false;
   }
 
   #take(): { payload: Payload; duration: number } {
@@ -127,6 +195,9 @@ const SLACK_MS = 10;
 /** Later than this there is no catching up: a pause has passed. */
 const MAX_LATE_MS = 45;
 const TAIL_FRAMES = 2;
+const MIN_GATHER_MS = 40;
+const MAX_GATHER_MS = 200;
+const LONGEST_STUTTER_MS = 500;
 
 function toMs(samples: number): number {
   return (samples * 1000) / OPUS_CLOCK_RATE;

@@ -3,6 +3,7 @@
  * a voice is like, the gate knows what is loud in this room.
  */
 import loadFvad, { type VAD, VADEvent, VADMode } from '@ozymandiasthegreat/vad';
+import { HighPass } from './high-pass.ts';
 import { Resampler } from './resample.ts';
 import type { PcmRate } from './opus.ts';
 
@@ -12,8 +13,12 @@ export const VOICE_FRAME_MS = 10;
 export interface VoiceDetector {
   /** Sample rate of the frames. */
   readonly rate: PcmRate;
-  /** How likely one frame of 10 ms is speech, 0 to 1. @throws {RangeError} for a frame of another length. */
-  process(frame: Int16Array): number;
+  /**
+   * How likely one frame of 10 ms is speech, 0 to 1.
+   * @param echoing the other side is being heard, and some of it may come back.
+   * @throws {RangeError} for a frame of another length.
+   */
+  process(frame: Int16Array, echoing?: boolean): number;
   /** Forgets the stream so far. */
   reset(): void;
   /** Frees what the detector holds outside of the heap. Idempotent; `process` gives 0 from then on. */
@@ -27,6 +32,9 @@ export class FvadVoiceDetector implements VoiceDetector {
   readonly #fvadRate: 8000 | 16000 | 48000;
   /** libfvad reads the whole ArrayBuffer of a frame, so frames are copied into one of the right size. */
   readonly #scratch: Int16Array;
+  /** The frame without what lies below any voice, at the detector's rate. */
+  readonly #filtered: Int16Array;
+  #highPass: HighPass;
   #resampler: Resampler | null;
   #fvad: VAD | null;
   readonly #room = new RoomLevel();
@@ -36,18 +44,22 @@ export class FvadVoiceDetector implements VoiceDetector {
     this.#frameSize = (rate * VOICE_FRAME_MS) / 1000;
     this.#fvadRate = rate === 24_000 ? 8000 : rate;
     this.#scratch = new Int16Array((this.#fvadRate * VOICE_FRAME_MS) / 1000);
+    this.#filtered = new Int16Array(this.#frameSize);
+    this.#highPass = new HighPass(rate, CUTOFF_HZ);
     this.#resampler = this.#makeResampler();
     this.#fvad = new Fvad(VADMode.AGGRESSIVE, this.#fvadRate);
   }
 
-  process(frame: Int16Array): number {
+  process(frame: Int16Array, echoing = false): number {
     if (frame.length !== this.#frameSize) {
       throw new RangeError(`a voice frame has ${this.#frameSize} samples, not ${frame.length}`);
     }
     if (this.#fvad === null) return 0;
-    this.#scratch.set(this.#resampler === null ? frame : this.#resampler.process(frame));
+    const filtered = this.#filtered;
+    this.#highPass.process(frame, filtered);
+    this.#scratch.set(this.#resampler === null ? filtered : this.#resampler.process(filtered));
     const voiced = this.#fvad.processFrame(this.#scratch) === VADEvent.VOICE;
-    const above = this.#room.above(levelOf(frame));
+    const above = this.#room.above(levelOf(filtered), echoing ? ECHO_FLOOR : MIN_FLOOR);
     if (!voiced) return 0;
     return Math.min(1, Math.max(0, 0.5 + (above - GATE_DB) / GATE_RANGE_DB));
   }
@@ -57,6 +69,7 @@ export class FvadVoiceDetector implements VoiceDetector {
     this.#fvad.destroy();
     this.#fvad = new Fvad(VADMode.AGGRESSIVE, this.#fvadRate);
     this.#resampler = this.#makeResampler();
+    this.#highPass = new HighPass(this.rate, CUTOFF_HZ);
     this.#room.reset();
   }
 
@@ -80,8 +93,8 @@ class RoomLevel {
   #current = 0;
   #frames = 0;
 
-  /** dB that the next frame lies above the room. */
-  above(level: number): number {
+  /** dB that the next frame lies above the room, which is never taken for more silent than `least`. */
+  above(level: number, least: number): number {
     if (this.#frames++ === FRAMES_PER_STRETCH) {
       this.#frames = 1;
       this.#current = (this.#current + 1) % this.#quietest.length;
@@ -90,7 +103,7 @@ class RoomLevel {
     if (level < this.#quietest[this.#current]) this.#quietest[this.#current] = level;
     let floor = Infinity;
     for (const quietest of this.#quietest) if (quietest < floor) floor = quietest;
-    return level - Math.max(floor, MIN_FLOOR);
+    return level - Math.max(floor, least);
   }
 
   reset(): void {
@@ -107,12 +120,16 @@ export function levelOf(samples: Int16Array): number {
   return 10 * Math.log10(sum / (samples.length * 32768 * 32768));
 }
 
+/** Rumble and hum are below, and a deep voice has enough above. */
+const CUTOFF_HZ = 180;
 /** At the default threshold of 0.5 speech must be this far above the room … */
 const GATE_DB = 9;
 /** … and the whole range of thresholds spans this much around it. */
 const GATE_RANGE_DB = 40;
-/** Quieter than this is silence on any line: a room is never taken for more silent. */
+/** Quieter than this is silence on any line. */
 const MIN_FLOOR = -60;
+/** What is left of the agent's voice after a client's echo cancellation rarely gets 9 dB above this, speech nearly always. */
+const ECHO_FLOOR = -50;
 const FRAMES_PER_STRETCH = 300 / VOICE_FRAME_MS;
 
 const Fvad = await loadFvad();

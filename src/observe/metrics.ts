@@ -32,6 +32,7 @@ export class Metrics {
   readonly #known = new Map<string, Counter | Gauge>();
   readonly #requests: Counter<'method' | 'route' | 'status'>;
   readonly #durations: Histogram<'method' | 'route'>;
+  readonly #answers: Histogram<'part'>;
 
   /** Registers what every role has: process and event-loop figures under their usual names, build info, HTTP. */
   constructor(version: string, role: string) {
@@ -55,6 +56,19 @@ export class Metrics {
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
       registers: [this.#registry],
     });
+    this.#answers = new Histogram({
+      name: 'earshot_answer_seconds',
+      help: 'Time from an SDP offer read to its answer ready: the whole of it, and what of it kept the event loop of its worker busy.',
+      labelNames: ['part'],
+      buckets: [0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25],
+      registers: [this.#registry],
+    });
+  }
+
+  /** Counts one offer answered: how long it took in all, and how long it kept its worker's event loop busy. */
+  countAnswer({ seconds, busySeconds }: { seconds: number; busySeconds: number }): void {
+    this.#answers.observe({ part: 'whole' }, seconds);
+    this.#answers.observe({ part: 'event_loop' }, busySeconds);
   }
 
   add(reader: MetricReader): void {

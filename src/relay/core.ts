@@ -2,7 +2,9 @@ import { datagramKind } from '../wire/datagram-kind.ts';
 import { LOCATOR_BYTES, writeEndpoint4 } from '../wire/locator.ts';
 import { type RoutingKeys, RoutingToken } from '../wire/routing-token.ts';
 import { StunUsernameReader } from '../wire/stun-username.ts';
+import { pathProbeCluster, pathProbeKind, pathProbeNumber } from '../wire/path-probe.ts';
 import { type TrunkCookies, TrunkReader } from '../wire/trunk.ts';
+import { type ClusterPaths, clusterOfTarget, writeClusterTarget } from './cluster-paths.ts';
 import type { CounterBlock } from './counters.ts';
 import type { DropReason } from './drop-reason.ts';
 import { FlowTable } from './flow-table.ts';
@@ -26,6 +28,12 @@ import type { SourceLimit } from './source-limit.ts';
  *                                                     ▼
  *                     the client named in it; if marked verified, its flow is learned
  *
+ *   from another relay ─► each entry: like a client's, but to transceivers of this cluster only, and marked with that
+ *                         relay as via; an unknown client's goes where the other relay says
+ *
+ * A call of another cluster goes to one of that cluster's relays, which `ClusterPaths` chooses for each packet. No
+ * packet passes more than two relays: what came from one goes to no other, and what carries a via was through two.
+ *
  * A spoofed source moves nothing: STUN makes a flow, or moves one that no transceiver has vouched for; a flow that is
  * vouched for is moved only by another transceiver's vouching. Nothing is ever sent to a source that has shown no
  * token, and every drop has its reason.
@@ -33,7 +41,10 @@ import type { SourceLimit } from './source-limit.ts';
 export interface RelayCoreOptions {
   readonly keys: RoutingKeys;
   readonly cookies: TrunkCookies;
+  /** This relay's cluster; {@link NO_CLUSTER} when it stands by itself, in front of all. */
   readonly cluster: number;
+  /** The ways to other clusters; null when calls of other clusters are none of this relay's business. */
+  readonly paths: ClusterPaths | null;
   readonly allowTargets: NetworkList;
   readonly maxFlows: number;
   readonly idleTimeoutMs: number;
@@ -44,16 +55,29 @@ export interface RelayCoreOptions {
   readonly sourceLimit: SourceLimit | null;
 }
 
+/** The cluster id of a relay that belongs to none. */
+export const NO_CLUSTER = -1;
+
 export type ClientVerdict = 'forward' | DropReason;
-/** Null: the datagram has no further entries. */
-export type EntryVerdict = 'client' | 'via' | DropReason | null;
+/**
+ * `client`: to the client named in the entry. `via`: to the relay that it names. `forward`: on to the transceiver, with
+ * `source` as via. `probe`: to be echoed to `source`. `done`: nothing is left to do. Null: no further entries.
+ */
+export type EntryVerdict = 'client' | 'via' | 'forward' | 'probe' | 'done' | DropReason | null;
 
 export class RelayCore {
-  /** After `forward`: the transceiver, six bytes (IPv4 address, port) at `targetOffset`. */
+  /** After `forward`: the next hop, six bytes (IPv4 address, port) at `targetOffset`. */
   target: Uint8Array = new Uint8Array(LOCATOR_BYTES);
   targetOffset = 0;
-  /** The current entry, after `client` or `via`. */
+  /** After `forward`: the transceiver at `hintOffset`, to be told to the relay that is the next hop; null for none. */
+  hint: Uint8Array | null = null;
+  hintOffset = 0;
+  /** Whether the next hop is a relay of another cluster. */
+  toCluster = false;
+  /** The current entry of a trunk datagram. */
   readonly trunk: TrunkReader;
+  /** The sender of the open trunk datagram, six bytes. */
+  readonly source = new Uint8Array(LOCATOR_BYTES);
   /** The token that was decoded last. */
   readonly token = new RoutingToken();
   readonly flows: FlowTable;
@@ -62,11 +86,13 @@ export class RelayCore {
   readonly #counters: CounterBlock;
   readonly #stun = new StunUsernameReader();
   readonly #lookups: LimitedLookups | null;
-  readonly #source = new Uint8Array(LOCATOR_BYTES);
+  /** What flows lead to that the sender of the open datagram vouches for: itself, or its cluster. */
+  readonly #voucher = new Uint8Array(LOCATOR_BYTES);
+  readonly #clusterTarget = new Uint8Array(LOCATOR_BYTES);
   readonly #refreshed = new Uint8Array(16);
   #refreshedTo = 0;
   #refreshedAt = 0;
-  #trunkData: Uint8Array = this.#source;
+  #trunkData: Uint8Array = this.source;
 
   constructor(options: RelayCoreOptions) {
     this.#options = options;
@@ -87,17 +113,7 @@ export class RelayCore {
     port: number,
     now: number,
   ): ClientVerdict {
-    const kind = length === 0 ? 'other' : datagramKind(data[offset]);
-    if (kind === 'other') return 'not-webrtc';
-    const flow = this.flows.find(ip, ipOffset, family, port);
-    if (kind === 'stun') {
-      const stunClass = this.#stun.read(data, offset, length);
-      if (stunClass === 'malformed') return 'stun-malformed';
-      if (stunClass === 'binding-request') return this.#byToken(flow, data, family, ip, ipOffset, port, now);
-    }
-    if (flow < 0) return this.#unknown(family, ip, ipOffset, port, now);
-    this.flows.touch(flow, now);
-    return this.#forward(this.flows.targets, flow * LOCATOR_BYTES);
+    return this.#route(data, offset, length, family, ip, ipOffset, port, now, false);
   }
 
   /** Opens a datagram from the IPv4 peer whose address is at `ipOffset`; null: go on with `nextEntry`. */
@@ -111,9 +127,15 @@ export class RelayCore {
   ): DropReason | null {
     const error = this.trunk.open(data, offset, length);
     if (error !== null) return error;
-    if (!this.#options.allowTargets.contains(ip, ipOffset)) return 'trunk-source';
-    if (!this.trunk.towardsClients) return 'trunk-direction';
-    writeEndpoint4(this.#source, 0, ip, ipOffset, port);
+    const { source } = this;
+    const { paths, cluster, allowTargets } = this.#options;
+    writeEndpoint4(source, 0, ip, ipOffset, port);
+    const foreign = paths === null ? NO_CLUSTER : paths.clusterAt(source, 0);
+    // The clusters file is the operator's word for the relays that it lists.
+    if (foreign === NO_CLUSTER && !allowTargets.contains(ip, ipOffset)) return 'trunk-source';
+    if (!this.trunk.towardsClients && cluster === NO_CLUSTER) return 'trunk-direction';
+    if (foreign === NO_CLUSTER) this.#voucher.set(source);
+    else writeClusterTarget(this.#voucher, 0, foreign);
     this.#trunkData = data;
     return null;
   }
@@ -126,8 +148,12 @@ export class RelayCore {
       entry.malformed = false;
       return 'trunk-malformed';
     }
+    if (entry.control) return this.#control(now);
+    if (!entry.towardsClients) return this.#fromRelay(now);
     if (entry.hasVia) {
-      return this.#options.allowTargets.contains(this.#trunkData, entry.viaOffset) ? 'via' : 'via-not-allowed';
+      if (!this.#options.allowTargets.contains(this.#trunkData, entry.viaOffset)) return 'via-not-allowed';
+      if (entry.verified) this.#learn(now);
+      return 'via';
     }
     if (entry.port === 0 || entry.family > this.#options.publicFamily) return 'client-unreachable';
     if (entry.verified) this.#learn(now);
@@ -144,7 +170,7 @@ export class RelayCore {
     targetOffset: number,
     now: number,
   ): void {
-    if (!this.#options.allowTargets.contains(target, targetOffset) || this.flows.find(ip, ipOffset, family, port) >= 0) return;
+    if (!this.#mayLeadTo(target, targetOffset) || this.flows.find(ip, ipOffset, family, port) >= 0) return;
     const flow = this.flows.obtain(ip, ipOffset, family, port, now);
     this.flows.setTarget(flow, target, targetOffset, false);
     this.#counters.add('flowsRecovered', 1);
@@ -161,7 +187,7 @@ export class RelayCore {
     vouched: boolean,
     now: number,
   ): void {
-    if (!this.#options.allowTargets.contains(target, targetOffset)) return;
+    if (!this.#mayLeadTo(target, targetOffset)) return;
     this.flows.setTarget(this.flows.obtain(ip, ipOffset, family, port, now), target, targetOffset, vouched);
     this.#counters.add('flowsHandedOver', 1);
   }
@@ -174,6 +200,40 @@ export class RelayCore {
     if (this.#options.recovery !== null) this.#refresh(this.#options.recovery, now);
   }
 
+  #route(
+    data: Uint8Array,
+    offset: number,
+    length: number,
+    family: 4 | 6,
+    ip: Uint8Array,
+    ipOffset: number,
+    port: number,
+    now: number,
+    relayed: boolean,
+  ): ClientVerdict {
+    const kind = length === 0 ? 'other' : datagramKind(data[offset]);
+    if (kind === 'other') return 'not-webrtc';
+    let flow = this.flows.find(ip, ipOffset, family, port);
+    if (kind === 'stun') {
+      const stunClass = this.#stun.read(data, offset, length);
+      if (stunClass === 'malformed') return 'stun-malformed';
+      if (stunClass === 'binding-request') return this.#byToken(flow, data, family, ip, ipOffset, port, now, relayed);
+    }
+    if (flow < 0 && relayed && this.trunk.hasTarget) flow = this.#fromHint(now);
+    if (flow < 0) return this.#unknown(family, ip, ipOffset, port, now);
+    const { flows } = this;
+    flows.touch(flow, now);
+    const at = flow * LOCATOR_BYTES;
+    const cluster = clusterOfTarget(flows.targets, at);
+    if (cluster < 0) return this.#forward(flows.targets, at);
+    if (relayed) return 'relay-loop';
+    const verdict = this.#toCluster(cluster, family, ip, ipOffset, port);
+    if (verdict !== 'forward' || flows.tokenCluster(flow) !== cluster) return verdict;
+    this.hint = flows.tokenTargets;
+    this.hintOffset = at;
+    return verdict;
+  }
+
   #byToken(
     flow: number,
     data: Uint8Array,
@@ -182,31 +242,85 @@ export class RelayCore {
     ipOffset: number,
     port: number,
     now: number,
+    relayed: boolean,
   ): ClientVerdict {
     const { ufragOffset, ufragLength } = this.#stun;
     const { flows, token } = this;
+    const { cluster: own, paths } = this.#options;
     if (ufragOffset < 0) return 'stun-no-ufrag';
-    if (flow >= 0 && flows.hasToken(flow, data, ufragOffset, ufragLength)) {
-      flows.touch(flow, now);
-      return this.#forward(flows.tokenTargets, flow * LOCATOR_BYTES);
+    let known = flow;
+    if (flow >= 0 && flows.hasToken(flow, data, ufragOffset, ufragLength)) flows.touch(flow, now);
+    else {
+      if (!this.#options.keys.decodeUfrag(data, ufragOffset, ufragLength, token)) return 'token-invalid';
+      this.#counters.add('tokensDecoded', 1);
+      const { cluster } = token;
+      if (cluster !== own && (relayed || paths === null || !paths.knows(cluster))) return 'token-cluster';
+      if (token.locatorKind === 1) return 'token-node';
+      const isForeign = cluster !== own && !paths!.isDirect(cluster);
+      if (!isForeign && !this.#options.allowTargets.contains(token.locatorBytes, 0)) return 'target-not-allowed';
+      if (flow < 0 && this.#options.sourceLimit?.take(ip, ipOffset, family, now) === false) return 'source-limit';
+      known = flows.obtain(ip, ipOffset, family, port, now);
+      if (flows.inserted) this.#counters.add('flowsRouted', 1);
+      let target = token.locatorBytes;
+      if (isForeign) writeClusterTarget((target = this.#clusterTarget), 0, cluster);
+      if (!flows.isVerified(known)) flows.setTarget(known, target, 0, false);
+      flows.setToken(known, data, ufragOffset, token.locatorBytes, cluster);
     }
-    if (!this.#options.keys.decodeUfrag(data, ufragOffset, ufragLength, token)) return 'token-invalid';
-    this.#counters.add('tokensDecoded', 1);
-    if (token.cluster !== this.#options.cluster) return 'token-cluster';
-    if (token.locatorKind === 1) return 'token-node';
-    if (!this.#options.allowTargets.contains(token.locatorBytes, 0)) return 'target-not-allowed';
-    if (flow < 0 && this.#options.sourceLimit?.take(ip, ipOffset, family, now) === false) return 'source-limit';
-    const known = flows.obtain(ip, ipOffset, family, port, now);
-    if (flows.inserted) this.#counters.add('flowsRouted', 1);
-    if (!flows.isVerified(known)) flows.setTarget(known, token.locatorBytes, 0, false);
-    flows.setToken(known, data, ufragOffset, token.locatorBytes);
-    return this.#forward(flows.tokenTargets, known * LOCATOR_BYTES);
+    const cluster = flows.tokenCluster(known);
+    if (cluster === own || paths === null || paths.isDirect(cluster)) return this.#forward(flows.tokenTargets, known * LOCATOR_BYTES);
+    // The flow may have been made by the client itself, for a call of another cluster.
+    return relayed ? 'relay-loop' : this.#toCluster(cluster, family, ip, ipOffset, port);
+  }
+
+  /** An entry of a client that came through another relay. */
+  #fromRelay(now: number): EntryVerdict {
+    const { trunk } = this;
+    if (trunk.hasVia) return 'relay-loop';
+    const { payloadOffset, payloadLength, family, ipOffset, port } = trunk;
+    return this.#route(this.#trunkData, payloadOffset, payloadLength, family, this.#trunkData, ipOffset, port, now, true);
+  }
+
+  /** Makes a flow for the client of the current entry as the other relay knows it; -1 when it says nothing usable. */
+  #fromHint(now: number): number {
+    const { flows, trunk } = this;
+    if (!this.#options.allowTargets.contains(this.#trunkData, trunk.targetOffset)) return -1;
+    const flow = flows.obtain(this.#trunkData, trunk.ipOffset, trunk.family, trunk.port, now);
+    flows.setTarget(flow, this.#trunkData, trunk.targetOffset, false);
+    this.#counters.add('flowsHinted', 1);
+    return flow;
+  }
+
+  #control(now: number): EntryVerdict {
+    const { trunk, source } = this;
+    const kind = pathProbeKind(this.#trunkData, trunk.payloadOffset, trunk.payloadLength);
+    if (kind === 'probe' && !trunk.towardsClients) return 'probe';
+    if (kind === 'echo' && trunk.towardsClients) {
+      const number = pathProbeNumber(this.#trunkData, trunk.payloadOffset);
+      this.#options.paths?.answer(source, number, pathProbeCluster(this.#trunkData, trunk.payloadOffset), now);
+    }
+    // Anything else is of a later version.
+    return 'done';
+  }
+
+  #toCluster(cluster: number, family: 4 | 6, ip: Uint8Array, ipOffset: number, port: number): ClientVerdict {
+    const { paths } = this.#options;
+    if (paths === null || !paths.choose(cluster, ip, ipOffset, family, port)) return 'cluster-unreachable';
+    this.#forward(paths.endpoint, 0);
+    this.toCluster = true;
+    return 'forward';
   }
 
   #forward(target: Uint8Array, offset: number): 'forward' {
     this.target = target;
     this.targetOffset = offset;
+    this.hint = null;
+    this.toCluster = false;
     return 'forward';
+  }
+
+  #mayLeadTo(target: Uint8Array, offset: number): boolean {
+    const cluster = clusterOfTarget(target, offset);
+    return cluster < 0 ? this.#options.allowTargets.contains(target, offset) : this.#options.paths?.knows(cluster) === true;
   }
 
   #unknown(family: 4 | 6, ip: Uint8Array, ipOffset: number, port: number, now: number): DropReason {
@@ -233,14 +347,14 @@ export class RelayCore {
   /** The sender of the open trunk datagram vouches for the client of the current entry. */
   #learn(now: number): void {
     const { flows, trunk } = this;
-    const source = this.#source;
+    const voucher = this.#voucher;
     const flow = flows.obtain(this.#trunkData, trunk.ipOffset, trunk.family, trunk.port, now);
     const isNew = flows.inserted;
     if (isNew) this.#counters.add('flowsReturned', 1);
-    else if (flows.goesTo(flow, source, 0, (source[4] << 8) | source[5])) {
+    else if (flows.goesTo(flow, voucher)) {
       if (flows.isVerified(flow)) return;
     } else this.#counters.add('flowsMoved', 1);
-    flows.setTarget(flow, source, 0, true);
-    this.#options.recovery?.learned(this.#trunkData, trunk.ipOffset, trunk.family, trunk.port, source, 0);
+    flows.setTarget(flow, voucher, 0, true);
+    this.#options.recovery?.learned(this.#trunkData, trunk.ipOffset, trunk.family, trunk.port, voucher, 0);
   }
 }

@@ -21,8 +21,8 @@ export async function startDgramEngine(options: EngineOptions): Promise<RelayEng
     trunk: [message.trunk],
     threads: [thread],
     started: Promise.resolve(),
-    answer(_worker, records) {
-      post(thread, records);
+    tell(_worker, mail) {
+      post(thread, mail);
     },
     handover: null,
     async close() {

@@ -14,5 +14,5 @@ export type DgramWorkerMessage =
   | { readonly type: 'open'; readonly udp: TransportAddress; readonly trunk: TransportAddress }
   | { readonly type: 'failed'; readonly code: string; readonly message: string };
 
-/** The message to it that ends it; any other is flow records from the recovery cache. */
+/** The message to it that ends it; any other is `WorkerMail`. */
 export const CLOSE = 'close';

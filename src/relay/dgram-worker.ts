@@ -9,16 +9,19 @@ import { PacketPath } from './packet-path.ts';
 import { CLOSE, type DgramWorkerMessage, type DgramWorkerSetup } from './dgram-messages.ts';
 import { post } from './post.ts';
 import { RecoveryMail } from './recovery-mail.ts';
-import { histogramBlock, makeCore, takeRecovered } from './worker-setup.ts';
+import { type PathReports, type WorkerMail, histogramBlock, makeCore, takeMail } from './worker-setup.ts';
 
 /** A relay worker of the `dgram` engine: a thread with an event loop and two node:dgram sockets. */
 const SLOTS = 64;
 const TICK_MS = 1000;
 const SLOW_LOOP_MS = 5;
+/** How late a probe of a path may be. */
+const PROBE_TICK_MS = 20;
 
 async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void> {
   const mail = new RecoveryMail((message) => post(parentPort, message));
-  const { core, counters, cookies } = makeCore(setup, mail);
+  const parts = makeCore(setup, mail, performance.now());
+  const { core, paths, counters, cookies } = parts;
   const { loop } = histogramBlock(setup.shared);
   /** When the round that has begun did so; null between rounds. */
   let roundStart: number | null = null;
@@ -40,6 +43,8 @@ async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void>
   const peers = new AddressBook(4096);
   const path = new PacketPath({
     core,
+    cluster: setup.cluster,
+    paths,
     counters,
     cookies,
     mtu: setup.trunkMtu,
@@ -83,7 +88,9 @@ async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void>
 
   let oversize = 0;
   const timer = setInterval(() => {
-    core.tick(performance.now());
+    const now = performance.now();
+    core.tick(now);
+    if (paths !== null) post(parentPort, { paths: paths.reports(now) } satisfies PathReports);
     mail.flush();
     const sum = (field: keyof UdpSocketCounters): number => publicSocket.counters[field] + trunkSocket.counters[field];
     counters.set('sendErrors', sum('sendErrors'));
@@ -92,12 +99,20 @@ async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void>
     counters.add('drop:oversize', sum('oversize') - oversize);
     oversize = sum('oversize');
   }, TICK_MS);
-  const listen = (message: typeof CLOSE | Uint8Array): void => {
+  const probing = paths === null ? null : setInterval(() => {
+    const now = performance.now();
+    if (now < path.nextTickAt) return;
+    path.tick(now);
+    path.flush();
+    trunkSocket.flush();
+  }, PROBE_TICK_MS);
+  const listen = (message: typeof CLOSE | WorkerMail): void => {
     if (message !== CLOSE) {
-      takeRecovered(core, message, performance.now());
+      takeMail(parts, message, performance.now());
       return;
     }
     clearInterval(timer);
+    if (probing !== null) clearInterval(probing);
     for (const socket of sockets) void socket.close();
     parentPort?.off('message', listen);
   };

@@ -7,7 +7,7 @@ export const DROP_REASONS = {
   'stun-malformed': 'It should be STUN by its first byte, but is not well formed',
   'stun-no-ufrag': 'A binding request without a USERNAME of the form ufrag:ufrag',
   'token-invalid': 'The ufrag is no routing token under the current or the previous secret',
-  'token-cluster': 'The token belongs to another cluster',
+  'token-cluster': 'The token belongs to another cluster, to which this relay knows no way',
   'token-node': 'The token names a node id that is not in the directory',
   'target-not-allowed': 'The token leads to an address outside the allowed target networks',
   'source-limit': 'The token is good, but the /24 or /56 network that it came from makes too many new flows',
@@ -17,9 +17,11 @@ export const DROP_REASONS = {
   'trunk-malformed': 'A datagram on the trunk port, or the rest of one, is not of the trunk format',
   'trunk-version': 'The trunk datagram has a version that this relay does not speak',
   'trunk-cookie': 'The trunk datagram was sent under another secret',
-  'trunk-direction': 'The trunk datagram is meant for a transceiver',
+  'trunk-direction': 'The trunk datagram comes from another relay, and this one belongs to no cluster',
   'trunk-source': 'The trunk datagram comes from outside the allowed target networks',
   'via-not-allowed': 'The entry is to return through a relay outside the allowed target networks',
+  'relay-loop': 'The packet came through another relay and would have to go to a third one',
+  'cluster-unreachable': 'No relay of the cluster of the call is known',
   'client-unreachable': 'The entry is for a client that the public port cannot send to',
 } as const satisfies Record<string, string>;
 

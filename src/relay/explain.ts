@@ -22,6 +22,7 @@ export function explain(
     keys: new RoutingKeys(secret, previousSecret),
     cookies: new TrunkCookies(secret, previousSecret),
     cluster,
+    paths: null,
     allowTargets: new NetworkList(allowTargets),
     maxFlows: 1,
     idleTimeoutMs: Number.POSITIVE_INFINITY,

@@ -11,13 +11,14 @@ import { UFRAG_LENGTH } from '../wire/routing-token.ts';
  */
 export class FlowTable {
   readonly capacity: number;
-  /** Where a flow's packets go: six bytes (IPv4 address, port) at `LOCATOR_BYTES × flow`. */
+  /** Where a flow's packets go: six bytes (IPv4 address, port; or a cluster, see cluster-paths.ts) at `LOCATOR_BYTES × flow`. */
   readonly targets: Uint8Array;
   /** Where the token that a flow last showed leads, alike. */
   readonly tokenTargets: Uint8Array;
 
   readonly #table: AddressTable;
   readonly #tokens: Uint8Array;
+  readonly #tokenClusters: Uint16Array;
   readonly #marks: Uint8Array;
 
   constructor(capacity: number) {
@@ -26,6 +27,7 @@ export class FlowTable {
     this.targets = new Uint8Array(capacity * LOCATOR_BYTES);
     this.tokenTargets = new Uint8Array(capacity * LOCATOR_BYTES);
     this.#tokens = new Uint8Array(capacity * UFRAG_LENGTH);
+    this.#tokenClusters = new Uint16Array(capacity);
     this.#marks = new Uint8Array(capacity);
   }
 
@@ -84,18 +86,23 @@ export class FlowTable {
     if (verified) this.#marks[flow] |= MARK_VERIFIED;
   }
 
-  /** Whether the flow's packets go to this endpoint (IPv4 address at `ipOffset`). */
-  goesTo(flow: number, ip: Uint8Array, ipOffset: number, port: number): boolean {
+  /** Whether the flow's packets go to this target of six bytes. */
+  goesTo(flow: number, target: Uint8Array): boolean {
     const at = flow * LOCATOR_BYTES;
-    const targets = this.targets;
-    for (let i = 0; i < 4; i++) if (targets[at + i] !== ip[ipOffset + i]) return false;
-    return targets[at + 4] === port >> 8 && targets[at + 5] === (port & 0xff);
+    for (let i = 0; i < LOCATOR_BYTES; i++) if (this.targets[at + i] !== target[i]) return false;
+    return true;
+  }
+
+  /** The cluster of the token that the flow showed last; -1 for none. */
+  tokenCluster(flow: number): number {
+    return (this.#marks[flow] & MARK_TOKEN) === 0 ? -1 : this.#tokenClusters[flow];
   }
 
   /** Remembers a token that has been checked, and where it leads. */
-  setToken(flow: number, ufrag: Uint8Array, ufragOffset: number, target: Uint8Array): void {
+  setToken(flow: number, ufrag: Uint8Array, ufragOffset: number, target: Uint8Array, cluster: number): void {
     for (let i = 0; i < UFRAG_LENGTH; i++) this.#tokens[flow * UFRAG_LENGTH + i] = ufrag[ufragOffset + i];
     this.tokenTargets.set(target, flow * LOCATOR_BYTES);
+    this.#tokenClusters[flow] = cluster;
     this.#marks[flow] |= MARK_TOKEN;
   }
 

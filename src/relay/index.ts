@@ -1,3 +1,5 @@
+export type { PathReport } from './cluster-paths.ts';
+export { PATH_CONDITIONS, type PathCondition } from './path-health.ts';
 export { RELAY_COUNTERS, type RelayCounter, type RelayCounterKey, type RelayCounters } from './counters.ts';
 export { DROP_REASONS, DROP_REASON_LIST, type DropReason } from './drop-reason.ts';
 export { explain } from './explain.ts';

@@ -45,8 +45,8 @@ export function startMmsgEngine(options: EngineOptions): RelayEngine {
     trunk: trunkSockets.map(({ address }) => address),
     threads,
     started: Promise.all(threads.map((thread) => once(thread, 'message'))),
-    answer(worker, records) {
-      post(threads[worker], records);
+    tell(worker, mail) {
+      post(threads[worker], mail);
       signal(worker, MAIL);
     },
     handover: {

@@ -2,15 +2,27 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { type Libc, kernelMemory, requireLibc } from '../net/libc.ts';
 import { ReceiveVector, SendVector, VectorMemory } from '../net/message-vector.ts';
 import type { TrunkBundles } from '../net/trunk-bundles.ts';
-import type { RelayCore } from './core.ts';
 import type { CounterBlock } from './counters.ts';
 import { Gathering } from './gathering.ts';
 import type { HistogramBlock } from './histograms.ts';
 import { PacketPath } from './packet-path.ts';
-import { type FlowList, listFlows } from './handover-flows.ts';
+import { listFlows } from './handover-flows.ts';
 import { post } from './post.ts';
 import { RecoveryMail } from './recovery-mail.ts';
-import { HOLD, MAIL, RUNNING, type RelayWorkerSetup, STOP, controlWord, histogramBlock, makeCore, takeMail } from './worker-setup.ts';
+import {
+  HOLD,
+  MAIL,
+  RUNNING,
+  type PathReports,
+  type RelayWorkerSetup,
+  STOP,
+  type WorkerMail,
+  type WorkerParts,
+  controlWord,
+  histogramBlock,
+  makeCore,
+  takeMail,
+} from './worker-setup.ts';
 
 /**
  * A relay worker of the `mmsg` engine: a thread that lives in one blocking loop on two sockets.
@@ -45,7 +57,7 @@ const REVENTS = 6;
 class MmsgLoop {
   readonly #libc: Libc;
   readonly #setup: MmsgWorkerSetup;
-  readonly #core: RelayCore;
+  readonly #parts: WorkerParts;
   readonly #counters: CounterBlock;
   readonly #histograms: HistogramBlock;
   readonly #path: PacketPath;
@@ -68,8 +80,8 @@ class MmsgLoop {
   constructor(libc: Libc, setup: MmsgWorkerSetup) {
     this.#libc = libc;
     this.#setup = setup;
-    const { core, counters, cookies } = makeCore(setup, this.#mail);
-    this.#core = core;
+    this.#parts = makeCore(setup, this.#mail, performance.now());
+    const { core, paths, counters, cookies } = this.#parts;
     this.#counters = counters;
     this.#histograms = histogramBlock(setup.shared);
     this.#control = controlWord(setup.shared);
@@ -81,6 +93,8 @@ class MmsgLoop {
     this.#viaOut = new SendVector(libc, RECEIVE_BATCH, 4, memory);
     this.#path = new PacketPath({
       core,
+      cluster: setup.cluster,
+      paths,
       counters,
       cookies,
       mtu: setup.trunkMtu,
@@ -114,7 +128,7 @@ class MmsgLoop {
       const control = Atomics.load(this.#control, 0);
       if ((control & STOP) !== 0) return;
       if ((control & HOLD) !== 0) {
-        post(parentPort, listFlows(this.#core.flows));
+        post(parentPort, listFlows(this.#parts.core.flows));
         this.#rest();
         continue;
       }
@@ -128,8 +142,12 @@ class MmsgLoop {
       this.#gathering.hasRead(fromClients + fromTrunk, now);
       if (now >= this.#nextTick) {
         this.#nextTick = now + TICK_MS;
-        this.#core.tick(now);
+        this.#tick(now);
         this.#counters.gathering = this.#gathering.active;
+      }
+      if (now >= this.#path.nextTickAt) {
+        this.#path.tick(now);
+        this.#path.flush();
       }
       this.#mail.flush();
       const start = now;
@@ -151,7 +169,7 @@ class MmsgLoop {
   #readMail(now: number): void {
     Atomics.and(this.#control, 0, ~MAIL);
     for (let mail = receiveMessageOnPort(parentPort!); mail !== undefined; mail = receiveMessageOnPort(parentPort!)) {
-      takeMail(this.#core, mail.message as Uint8Array | FlowList, now);
+      takeMail(this.#parts, mail.message as WorkerMail, now);
     }
   }
 
@@ -165,6 +183,12 @@ class MmsgLoop {
     }
   }
 
+  #tick(now: number): void {
+    const { core, paths } = this.#parts;
+    core.tick(now);
+    if (paths !== null) post(parentPort, { paths: paths.reports(now) } satisfies PathReports);
+  }
+
   #countLoop(milliseconds: number): void {
     this.#counters.add('loops', 1);
     this.#counters.add('loopSeconds', milliseconds / 1000);
@@ -174,7 +198,8 @@ class MmsgLoop {
 
   #wait(): void {
     const isIdle = !this.#publicReady && !this.#trunkReady;
-    const ready = this.#libc.poll(this.#pollSet, 3, isIdle ? POLL_MS : 0) > 0;
+    const idleMs = Math.max(0, Math.min(POLL_MS, Math.ceil(this.#path.nextTickAt - performance.now())));
+    const ready = this.#libc.poll(this.#pollSet, 3, isIdle ? idleMs : 0) > 0;
     this.#publicReady ||= ready && this.#pollSet[REVENTS] !== 0;
     this.#trunkReady ||= ready && this.#pollSet[POLLFD_BYTES + REVENTS] !== 0;
     if (ready && this.#pollSet[2 * POLLFD_BYTES + REVENTS] !== 0) this.#libc.read(this.#setup.wakeFd, this.#wakeCount, 8);

@@ -1,6 +1,9 @@
 import { type BundleSlots, TrunkBundles } from '../net/trunk-bundles.ts';
 import { TrunkLossMeter } from '../net/trunk-loss.ts';
+import { LOCATOR_BYTES } from '../wire/locator.ts';
+import { PATH_PROBE_BYTES, pathProbeNumber, writePathProbe } from '../wire/path-probe.ts';
 import { type TrunkCookies, TrunkEntry } from '../wire/trunk.ts';
+import type { ClusterPaths } from './cluster-paths.ts';
 import type { RelayCore } from './core.ts';
 import { type CounterBlock, counterIndex } from './counters.ts';
 
@@ -9,6 +12,7 @@ const CLIENT_RECEIVED_BYTES = counterIndex('clientReceivedBytes');
 const CLIENT_SENT = counterIndex('clientSent');
 const CLIENT_SENT_BYTES = counterIndex('clientSentBytes');
 const FORWARDED = counterIndex('forwarded');
+const FORWARDED_TO_CLUSTER = counterIndex('forwardedToCluster');
 const RETURNED = counterIndex('returned');
 
 /** How an engine sends. Bytes are valid during the call only. */
@@ -29,6 +33,10 @@ export interface PacketSinks {
 
 export interface PacketPathOptions {
   readonly core: RelayCore;
+  /** This relay's cluster, for those who ask; negative for none. */
+  readonly cluster: number;
+  /** The ways to other clusters, to be probed; null for none. */
+  readonly paths: ClusterPaths | null;
   readonly counters: CounterBlock;
   readonly cookies: TrunkCookies;
   readonly mtu: number;
@@ -49,10 +57,17 @@ export class PacketPath {
   readonly #forward: TrunkBundles;
   readonly #via: TrunkBundles;
   readonly #loss = new TrunkLossMeter();
+  /** Another relay numbers what it forwards apart from what it returns. */
+  readonly #relayLoss = new TrunkLossMeter();
   readonly #entry = new TrunkEntry();
+  readonly #cluster: number;
+  readonly #paths: ClusterPaths | null;
+  readonly #probe = makeProbe();
 
-  constructor({ core, counters, cookies, mtu, sinks, forwardSlots, viaSlots }: PacketPathOptions) {
+  constructor({ core, cluster, paths, counters, cookies, mtu, sinks, forwardSlots, viaSlots }: PacketPathOptions) {
     this.#core = core;
+    this.#cluster = cluster;
+    this.#paths = paths;
     this.#counters = counters;
     this.#sinks = sinks;
     this.#forward = new TrunkBundles({ slots: forwardSlots, cookies, mtu, towardsClients: false });
@@ -86,7 +101,12 @@ export class PacketPath {
     entry.payload = data;
     entry.payloadOffset = offset;
     entry.payloadLength = length;
-    if (this.#bundle(this.#forward, core.target, core.targetOffset)) this.#counters.addAt(FORWARDED, 1);
+    if (core.toCluster) {
+      entry.target = core.hint;
+      entry.targetOffset = core.hintOffset;
+      if (this.#bundle(this.#forward, core.target, core.targetOffset)) this.#counters.addAt(FORWARDED_TO_CLUSTER, 1);
+      entry.target = null;
+    } else if (this.#bundle(this.#forward, core.target, core.targetOffset)) this.#counters.addAt(FORWARDED, 1);
   }
 
   /** One datagram that came to the trunk port from the IPv4 address at `ipOffset`. */
@@ -107,7 +127,7 @@ export class PacketPath {
       this.#counters.drop(fault);
       return;
     }
-    const lost = this.#loss.record(ip, ipOffset, port, trunk.sequence, now);
+    const lost = (trunk.towardsClients ? this.#loss : this.#relayLoss).record(ip, ipOffset, port, trunk.sequence, now);
     if (lost > 0) this.#counters.add('trunkLost', lost);
     for (let verdict = core.nextEntry(now); verdict !== null; verdict = core.nextEntry(now)) {
       if (verdict === 'client') {
@@ -116,7 +136,23 @@ export class PacketPath {
         this.#counters.addAt(CLIENT_SENT, 1);
         this.#counters.addAt(CLIENT_SENT_BYTES, trunk.payloadLength);
       } else if (verdict === 'via') this.#return(data);
-      else this.#counters.drop(verdict);
+      else if (verdict === 'forward') this.#forwardRelayed(data);
+      else if (verdict === 'probe') this.#echo(data);
+      else if (verdict !== 'done') this.#counters.drop(verdict);
+    }
+  }
+
+  /** When `tick` has something to do; infinite when never. */
+  get nextTickAt(): number {
+    return this.#paths?.nextAt ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Sends the probes that are due. Call it when `nextTickAt` has come, and flush after it. */
+  tick(now: number): void {
+    const paths = this.#paths;
+    while (paths?.poll(now) === true) {
+      writePathProbe(this.#probe.payload, false, paths.probeCluster, paths.probeNumber);
+      this.#bundle(this.#forward, paths.endpoint, 0, this.#probe);
     }
   }
 
@@ -129,25 +165,48 @@ export class PacketPath {
   /** Hands the current entry to the relay that it came through, which is the last one: the via has done its work. */
   #return(data: Uint8Array): void {
     const { trunk } = this.#core;
+    const entry = this.#copyOfCurrent(data);
+    entry.verified = trunk.verified;
+    if (this.#bundle(this.#via, data, trunk.viaOffset)) this.#counters.add('returnedVia', 1);
+    entry.verified = false;
+  }
+
+  /** Hands the current entry, which came through another relay, to its transceiver, who shall answer through that one. */
+  #forwardRelayed(data: Uint8Array): void {
+    const core = this.#core;
+    this.#counters.add('relayedReceived', 1);
+    const entry = this.#copyOfCurrent(data);
+    entry.via = core.source;
+    entry.viaOffset = 0;
+    if (this.#bundle(this.#forward, core.target, core.targetOffset)) this.#counters.add('forwarded', 1);
+    entry.via = null;
+  }
+
+  #copyOfCurrent(data: Uint8Array): TrunkEntry {
+    const { trunk } = this.#core;
     const entry = this.#entry;
     entry.family = trunk.family;
     entry.ip = data;
     entry.ipOffset = trunk.ipOffset;
     entry.port = trunk.port;
-    entry.verified = trunk.verified;
     entry.payload = data;
     entry.payloadOffset = trunk.payloadOffset;
     entry.payloadLength = trunk.payloadLength;
-    if (this.#bundle(this.#via, data, trunk.viaOffset)) this.#counters.add('returnedVia', 1);
-    entry.verified = false;
+    return entry;
   }
 
-  #bundle(bundles: TrunkBundles, peer: Uint8Array, peerOffset: number): boolean {
+  #echo(data: Uint8Array): void {
+    const { trunk, source } = this.#core;
+    writePathProbe(this.#probe.payload, true, this.#cluster, pathProbeNumber(data, trunk.payloadOffset));
+    if (this.#bundle(this.#via, source, 0, this.#probe)) this.#counters.add('probesAnswered', 1);
+  }
+
+  #bundle(bundles: TrunkBundles, peer: Uint8Array, peerOffset: number, entry = this.#entry): boolean {
     const port = (peer[peerOffset + 4] << 8) | peer[peerOffset + 5];
-    let result = bundles.add(peer, peerOffset, port, this.#entry);
+    let result = bundles.add(peer, peerOffset, port, entry);
     if (result === 'full') {
       this.#send(bundles);
-      result = bundles.add(peer, peerOffset, port, this.#entry);
+      result = bundles.add(peer, peerOffset, port, entry);
     }
     if (result === 'oversize') this.#counters.drop('oversize');
     return result === 'added';
@@ -158,4 +217,14 @@ export class PacketPath {
     this.#sinks.toTrunk(bundles);
     bundles.clear();
   }
+}
+
+/** An entry between relays: of no client, that is of address and port zero. */
+function makeProbe(): TrunkEntry {
+  const entry = new TrunkEntry();
+  entry.ip = new Uint8Array(LOCATOR_BYTES);
+  entry.control = true;
+  entry.payload = new Uint8Array(PATH_PROBE_BYTES);
+  entry.payloadLength = PATH_PROBE_BYTES;
+  return entry;
 }

@@ -1,7 +1,7 @@
 import type { Worker } from 'node:worker_threads';
 import type { TransportAddress } from '../wire/address.ts';
 import type { HandoverEngine, SocketPair } from './handover-engine.ts';
-import type { RelayWorkerSetup } from './worker-setup.ts';
+import type { RelayWorkerSetup, WorkerMail } from './worker-setup.ts';
 
 export interface EngineOptions {
   readonly udp: TransportAddress;
@@ -15,15 +15,14 @@ export interface EngineOptions {
   readonly inherited?: readonly SocketPair[];
 }
 
-/** Running relay workers. What they say, but for that they run or are held, are `RecoveryMessage`s. */
+/** Running relay workers. What they say, but for that they run or are held, are `RecoveryMessage`s and `PathReports`. */
 export interface RelayEngine {
   readonly udp: TransportAddress;
   readonly trunk: readonly TransportAddress[];
   readonly threads: readonly Worker[];
   /** Resolves when every worker forwards. What comes before that waits in the sockets. */
   readonly started: Promise<unknown>;
-  /** Hands a worker the flow records that the recovery cache has found. */
-  answer(worker: number, records: Uint8Array): void;
+  tell(worker: number, mail: WorkerMail): void;
   /** Null where sockets cannot change hands. */
   readonly handover: HandoverEngine | null;
   /** Ends the workers, then closes the sockets. Called once. */

@@ -7,6 +7,9 @@ import { MAX_DATAGRAM_BYTES } from '../net/udp-socket.ts';
 import type { FlowStore } from '../store/flow-store.ts';
 import { type TransportAddress, formatAddress } from '../wire/address.ts';
 import { TRUNK_MTU } from '../wire/trunk.ts';
+import type { Clusters } from '../clusters/clusters.ts';
+import { type ClusterRoute, type PathReport, mergeReports, routesTo } from './cluster-paths.ts';
+import { NO_CLUSTER } from './core.ts';
 import { type RelayCounters, sumCounters } from './counters.ts';
 import { startDgramEngine } from './dgram-engine.ts';
 import { GATHER_US } from './gathering.ts';
@@ -20,11 +23,12 @@ import { HandoverHost } from './handover-host.ts';
 import { HandoverKeys } from './handover-wire.ts';
 import { Predecessor } from './predecessor.ts';
 import { FLOW_TTL_MS } from './recovery.ts';
+import type { PathCondition } from './path-health.ts';
 import { RecoveryDesk, type RecoveryFigures } from './recovery-desk.ts';
 import type { RecoveryMessage } from './recovery-mail.ts';
 import type { RelayEngine } from './relay-engine.ts';
 import { DEFAULT_SOURCE_RATE, type SourceRate } from './source-limit.ts';
-import { RUNNING, type RelayWorkerSetup, counterBlock, histogramBlock, makeShared } from './worker-setup.ts';
+import { RUNNING, type PathReports, type RelayWorkerSetup, counterBlock, histogramBlock, makeShared } from './worker-setup.ts';
 
 export interface RelayOptions {
   /** The public address that clients send to. `[::]` serves IPv4 as well. */
@@ -34,8 +38,12 @@ export interface RelayOptions {
   /** The deployment's secret; tokens and trunk datagrams under the previous one are accepted too. */
   readonly secret: string;
   readonly previousSecret?: string;
-  /** This relay's cluster id, 0 to 65535; 0 unless given. */
+  /** This relay's cluster id, 0 to 65535. Unless given it is 0, or with `clusters` none: it stands by itself. */
   readonly cluster?: number;
+  /** Forwards calls of other clusters too, as this says. */
+  readonly clusters?: Clusters;
+  /** Told when a path to another cluster has become better or worse. */
+  readonly onPathChange?: (path: PathReport, before: PathCondition | null) => void;
   /** Threads; one for every two cores unless given. The dgram engine has one. */
   readonly workers?: number;
   readonly engine?: UdpEngine;
@@ -69,7 +77,9 @@ export interface RelayOptions {
 export interface RelayDump {
   readonly engine: 'mmsg' | 'dgram';
   readonly udp: string;
-  readonly cluster: number;
+  /** Null for none. */
+  readonly cluster: number | null;
+  readonly paths: readonly PathReport[];
   readonly workers: readonly { readonly trunk: string; readonly flows: number; readonly counters: RelayCounters }[];
 }
 
@@ -100,6 +110,10 @@ export interface Relay {
   gathering(): number;
   /** What the recovery cache did; null without one. */
   recovery(): RecoveryFigures | null;
+  /** The paths to other clusters, as all workers together see them; up to a second old. */
+  paths(): PathReport[];
+  /** Takes a new version of the clusters file; flows stay. Without effect on a relay that was started without one. */
+  updateClusters(clusters: Clusters): void;
   dump(): RelayDump;
   /** Goes on until no client has sent for five seconds, or `timeoutMs` has passed; then closes. Ends when handed over. */
   drain(timeoutMs: number): Promise<void>;
@@ -122,7 +136,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const engine = resolveEngine(options.engine ?? 'auto');
   const usual = options.workers ?? (engine === 'mmsg' ? defaultWorkers() : 1);
   checkOptions(options, engine, usual);
-  const predecessor = options.handover === undefined ? null : await Predecessor.find(options.handover, handoverKeys(options), { cluster: 0, ...options });
+  const predecessor = options.handover === undefined ? null : await Predecessor.find(options.handover, handoverKeys(options), { ...options, cluster: ownCluster(options) });
   const count = predecessor?.sockets.length ?? usual;
   const workers = Array.from({ length: count }, () => workerSetup(options, predecessor !== null));
   const start = engine === 'mmsg' ? startMmsgEngine : startDgramEngine;
@@ -161,6 +175,7 @@ class RunningRelay implements Relay {
   readonly #running: RelayEngine;
   readonly #workers: readonly RelayWorkerSetup[];
   readonly #desk: RecoveryDesk | null;
+  readonly #reports: (readonly PathReport[])[] = [];
   readonly #aborter = new AbortController();
   #closing: Promise<void> | null = null;
 
@@ -180,6 +195,13 @@ class RunningRelay implements Relay {
     this.#running = running;
     this.#workers = workers;
     this.#desk = options.store === undefined ? null : openDesk(options, options.store, running);
+    for (const [i, thread] of running.threads.entries()) {
+      thread.on('message', (message: typeof RUNNING | FlowList | RecoveryMessage | PathReports) => {
+        if (message === RUNNING || 'vouched' in message) return;
+        if ('paths' in message) this.#report(i, message.paths, options.onPathChange);
+        else this.#desk?.handle(i, message);
+      });
+    }
     // `once` rejects when the thread emits `error`, which it does before `exit`.
     this.finished = Promise.all(running.threads.map((thread) => once(thread, 'exit'))).then(() => this.#closing ?? died());
   }
@@ -206,7 +228,7 @@ class RunningRelay implements Relay {
       path,
       engine,
       keys: handoverKeys(this.#options),
-      state: { udp: formatAddress(this.udp), trunk: this.trunk.map(formatAddress), cluster: this.#options.cluster ?? 0 },
+      state: { udp: formatAddress(this.udp), trunk: this.trunk.map(formatAddress), cluster: ownCluster(this.#options) },
       onGone: (figures) => {
         this.#isHandedOver = true;
         this.#aborter.abort();
@@ -240,11 +262,31 @@ class RunningRelay implements Relay {
     return this.#desk && { ...this.#desk.figures };
   }
 
+  #report(worker: number, paths: readonly PathReport[], onChange: RelayOptions['onPathChange']): void {
+    const before = new Map(this.paths().map(({ cluster, address, condition }) => [`${cluster} ${address}`, condition]));
+    this.#reports[worker] = paths;
+    for (const path of this.paths()) {
+      const was = before.get(`${path.cluster} ${path.address}`) ?? null;
+      if (was !== path.condition) onChange?.(path, was);
+    }
+  }
+
+  paths(): PathReport[] {
+    return mergeReports(this.#reports.flat());
+  }
+
+  updateClusters(clusters: Clusters): void {
+    if (this.#workers[0].routes === null) return;
+    const routes = routesTo(clusters, ownCluster(this.#options));
+    for (const i of this.#workers.keys()) this.#running.tell(i, routes);
+  }
+
   dump(): RelayDump {
     return {
       engine: this.engine,
       udp: formatAddress(this.udp),
-      cluster: this.#options.cluster ?? 0,
+      cluster: ownCluster(this.#options) === NO_CLUSTER ? null : ownCluster(this.#options),
+      paths: this.paths(),
       workers: this.#workers.map(({ shared }, i) => ({
         trunk: formatAddress(this.trunk[i]),
         flows: counterBlock(shared).flows,
@@ -284,19 +326,17 @@ function handoverKeys({ secret, previousSecret }: RelayOptions): HandoverKeys {
   return new HandoverKeys(secret, previousSecret);
 }
 
-function openDesk({ secret, previousSecret, cluster = 0 }: RelayOptions, store: FlowStore, running: RelayEngine): RecoveryDesk {
-  const desk = new RecoveryDesk({
+function openDesk(options: RelayOptions, store: FlowStore, running: RelayEngine): RecoveryDesk {
+  return new RecoveryDesk({
     store,
-    seal: new FlowSeal(secret, previousSecret, cluster),
+    seal: new FlowSeal(options.secret, options.previousSecret, ownCluster(options)),
     ttlMs: FLOW_TTL_MS,
-    answer: (worker, records) => running.answer(worker, records),
+    answer: (worker, records) => running.tell(worker, records),
   });
-  for (const [i, thread] of running.threads.entries()) {
-    thread.on('message', (message: typeof RUNNING | FlowList | RecoveryMessage) => {
-      if (message !== RUNNING && 'lookups' in message) desk.handle(i, message);
-    });
-  }
-  return desk;
+}
+
+function ownCluster({ cluster, clusters }: RelayOptions): number {
+  return cluster ?? (clusters === undefined ? 0 : NO_CLUSTER);
 }
 
 function died(): never {
@@ -320,7 +360,8 @@ function workerSetup(options: RelayOptions, held: boolean): RelayWorkerSetup {
   return {
     secret: options.secret,
     previousSecret: options.previousSecret,
-    cluster: options.cluster ?? 0,
+    cluster: ownCluster(options),
+    routes: routesOf(options),
     allowTargets: options.allowTargets ?? DEFAULT_ALLOWED_TARGETS,
     maxFlows: options.maxFlows ?? MAX_FLOWS,
     idleTimeoutMs: options.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
@@ -331,6 +372,10 @@ function workerSetup(options: RelayOptions, held: boolean): RelayWorkerSetup {
     recovery: options.store !== undefined,
     shared: makeShared(held),
   };
+}
+
+function routesOf(options: RelayOptions): ClusterRoute[] | null {
+  return options.clusters === undefined ? null : routesTo(options.clusters, ownCluster(options));
 }
 
 function checkOptions(options: RelayOptions, engine: 'mmsg' | 'dgram', workers: number): void {

@@ -1,5 +1,6 @@
 import { RoutingKeys } from '../wire/routing-token.ts';
 import { TrunkCookies } from '../wire/trunk.ts';
+import { ClusterPaths, type ClusterRoute, type PathReport } from './cluster-paths.ts';
 import { RelayCore } from './core.ts';
 import { COUNTER_BYTES, CounterBlock } from './counters.ts';
 import { FLOW_RECORD_BYTES, FLOW_TARGET_OFFSET, flowRecordPort } from './flow-record.ts';
@@ -13,7 +14,10 @@ import { SourceLimit, type SourceRate } from './source-limit.ts';
 export interface RelayWorkerSetup {
   readonly secret: string;
   readonly previousSecret: string | undefined;
+  /** `NO_CLUSTER` when it stands by itself. */
   readonly cluster: number;
+  /** The ways to other clusters; null for a relay that serves its own alone. */
+  readonly routes: readonly ClusterRoute[] | null;
   readonly allowTargets: readonly string[];
   readonly maxFlows: number;
   readonly idleTimeoutMs: number;
@@ -35,6 +39,14 @@ export const HOLD = 4;
 
 /** What a worker of the mmsg engine says once its loop is about to run. */
 export const RUNNING = 'running';
+
+/** What the main thread posts to a worker: what the recovery cache has found, flows of the relay before, or new routes. */
+export type WorkerMail = Uint8Array | FlowList | readonly ClusterRoute[];
+
+/** What a worker posts once a second when there are other clusters. */
+export interface PathReports {
+  readonly paths: readonly PathReport[];
+}
 
 const CONTROL_BYTES = 8;
 
@@ -58,13 +70,22 @@ export function histogramBlock(shared: SharedArrayBuffer): HistogramBlock {
 }
 
 /** The parts that a worker of any engine has. */
-export function makeCore(setup: RelayWorkerSetup, recovery: FlowRecovery | null): { core: RelayCore; counters: CounterBlock; cookies: TrunkCookies } {
+export interface WorkerParts {
+  readonly core: RelayCore;
+  readonly paths: ClusterPaths | null;
+  readonly counters: CounterBlock;
+  readonly cookies: TrunkCookies;
+}
+
+export function makeCore(setup: RelayWorkerSetup, recovery: FlowRecovery | null, now: number): WorkerParts {
+  const paths = setup.routes === null ? null : new ClusterPaths(setup.routes, now);
   const counters = counterBlock(setup.shared);
   const cookies = new TrunkCookies(setup.secret, setup.previousSecret);
   const core = new RelayCore({
     keys: new RoutingKeys(setup.secret, setup.previousSecret),
     cookies,
     cluster: setup.cluster,
+    paths,
     allowTargets: new NetworkList(setup.allowTargets),
     maxFlows: setup.maxFlows,
     idleTimeoutMs: setup.idleTimeoutMs,
@@ -73,17 +94,17 @@ export function makeCore(setup: RelayWorkerSetup, recovery: FlowRecovery | null)
     recovery: setup.recovery ? recovery : null,
     sourceLimit: new SourceLimit(setup.sourceRate),
   });
-  return { core, counters, cookies };
+  return { core, paths, counters, cookies };
 }
 
-/** Gives a core what came by mail: flows that the recovery cache has found, or those of the relay before. */
-export function takeMail(core: RelayCore, mail: Uint8Array | FlowList, now: number): void {
-  if ('vouched' in mail) takeFlows(core, mail, now);
-  else takeRecovered(core, mail, now);
+/** Takes what the main thread has posted. */
+export function takeMail({ core, paths }: Pick<WorkerParts, 'core' | 'paths'>, mail: WorkerMail, now: number): void {
+  if (mail instanceof Uint8Array) takeRecovered(core, mail, now);
+  else if ('vouched' in mail) takeFlows(core, mail, now);
+  else paths?.update(mail, now);
 }
 
-/** Gives a core the flows that the recovery cache has found. */
-export function takeRecovered(core: RelayCore, records: Uint8Array, now: number): void {
+function takeRecovered(core: RelayCore, records: Uint8Array, now: number): void {
   for (let at = 0; at < records.length; at += FLOW_RECORD_BYTES) {
     core.recovered(records, at, 6, flowRecordPort(records, at), records, at + FLOW_TARGET_OFFSET, now);
   }

@@ -8,6 +8,7 @@ import { validateSession } from './session-body.ts';
 /**
  * Reads the two forms in which a call is asked for: the SDP offer as the body, or a form with `sdp` and `session`.
  * A `model` in the query stands for one in the session, as older clients send it.
+ * `dcid` is the id of a negotiated data channel for events.
  * @throws {CallError} 400, or 403 when a client secret's session is not the one asked for.
  */
 export async function readCallRequest(request: FastifyRequest, credential: Credential): Promise<CallRequest> {
@@ -15,12 +16,22 @@ export async function readCallRequest(request: FastifyRequest, credential: Crede
   if (typeof sdp !== 'string' || sdp.length === 0) {
     throw new CallError(400, 'missing_offer', 'There is no SDP offer in the request.', { param: 'sdp' });
   }
-  const { model } = request.query as { model?: unknown };
+  const { model, dcid } = request.query as { model?: unknown; dcid?: unknown };
+  const channel = dcid === undefined ? {} : { eventsChannelId: readChannelId(dcid) };
   const asked = { ...(typeof model === 'string' ? { model } : {}), ...(session === undefined ? {} : parseSession(session)) };
   const wanted = validateSession(asked);
-  if (credential.type !== 'clientSecret') return { offer: sdp, session: wanted };
+  if (credential.type !== 'clientSecret') return { offer: sdp, session: wanted, ...channel };
   requireSameSession(asked, credential.session);
-  return { offer: sdp, session: credential.session };
+  return { offer: sdp, session: credential.session, ...channel };
+}
+
+/** RFC 8831, section 6.2: stream 65535 is not used. */
+const MAX_CHANNEL_ID = 65_534;
+
+function readChannelId(value: unknown): number {
+  const id = typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : Number.NaN;
+  if (id <= MAX_CHANNEL_ID) return id;
+  throw new CallError(400, 'invalid_value', `dcid: give the id of the negotiated data channel once, from 0 to ${MAX_CHANNEL_ID}.`, { param: 'dcid' });
 }
 
 /** `sdp` and `session` may be plain fields or Blobs, which browsers send as files. Other parts are passed over. */

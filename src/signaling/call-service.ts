@@ -48,6 +48,8 @@ export interface CallRequest {
   readonly session: SessionConfig;
   /** Public relay addresses for the answer, best first, instead of the deployment's usual ones: a gateway's choice. */
   readonly ingress?: readonly TransportAddress[];
+  /** Id of the data channel for events, when the client opens it as `negotiated` under this id (0 to 65,534). */
+  readonly eventsChannelId?: number;
 }
 
 export interface CallAnswer {
@@ -57,6 +59,8 @@ export interface CallAnswer {
   readonly answer: string;
   /** Opaque entity tag of the ICE session (RFC 9725, section 4.3.1), without quotes; changes with each ICE restart. */
   readonly etag: string;
+  /** What the answer has cost the thread that holds the call: for that long it could do nothing else. */
+  readonly busySeconds: number;
 }
 
 export interface IceUpdate {

@@ -4,7 +4,7 @@ import type { CallService } from './call-service.ts';
 import { ClientSecrets } from './client-secret.ts';
 import { Authenticator } from './credentials.ts';
 import { allowLocalOnly } from './local-only.ts';
-import { realtimeApi } from './realtime-api.ts';
+import { realtimeApi, type AnswerTimes } from './realtime-api.ts';
 import { serveTalkPage } from './talk-page.ts';
 
 export interface HttpServerOptions extends AdminServerOptions {
@@ -16,17 +16,19 @@ export interface HttpServerOptions extends AdminServerOptions {
   readonly previousSecret?: string | undefined;
   /** Where the talk page is; without it there is none. */
   readonly publicDirectory?: string;
+  /** Told of each answer. */
+  readonly countAnswer?: (answer: AnswerTimes) => void;
 }
 
 /** The HTTP API with its probes and, if wanted, the talk page. */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const { calls, apiKey, ready, publicDirectory } = options;
+  const { calls, apiKey, ready, publicDirectory, countAnswer } = options;
   const clientSecrets = new ClientSecrets(options.secret, options.previousSecret);
   const authenticator = new Authenticator(apiKey, clientSecrets);
   const app = createBaseServer(options);
   if (apiKey === null) allowLocalOnly(app);
   const ingressHeaders = new IngressHeaders(options.secret, options.previousSecret);
-  await app.register(realtimeApi, { calls, authenticator, clientSecrets, ingressHeaders, ready });
+  await app.register(realtimeApi, { calls, authenticator, clientSecrets, ingressHeaders, ready, countAnswer });
   if (publicDirectory !== undefined) await serveTalkPage(app, publicDirectory);
   return asHttpServer(app);
 }

@@ -9,7 +9,7 @@ import { CallError, type CallService } from './call-service.ts';
 import type { ClientSecrets } from './client-secret.ts';
 import { requireApiKey, requireUnexpired, type Authenticator, type Credential } from './credentials.ts';
 import { formatEntityTag, parseIfMatch } from './entity-tag.ts';
-import { BETA_CALLS, CALL, CALLS, CLIENT_SECRETS, HANGUP, MODELS, openToAnyOrigin, refuseOtherMethods, SDP, SDP_FRAGMENT } from './realtime-routes.ts';
+import { BETA_CALLS, CALL, CALLS, CLIENT_SECRETS, EVENTS_CHANNEL_HEADER, HANGUP, MODELS, openToAnyOrigin, refuseOtherMethods, SDP, SDP_FRAGMENT } from './realtime-routes.ts';
 import { sideband } from './sideband.ts';
 import { validate, validateSession } from './session-body.ts';
 
@@ -19,6 +19,15 @@ export interface RealtimeApiOptions {
   readonly clientSecrets: ClientSecrets;
   readonly ingressHeaders: IngressHeaders;
   readonly ready: () => boolean;
+  /** Told of each answer. */
+  readonly countAnswer?: ((answer: AnswerTimes) => void) | undefined;
+}
+
+export interface AnswerTimes {
+  /** From the offer read to the answer ready, the way to the worker and back included. */
+  readonly seconds: number;
+  /** See `CallAnswer`. */
+  readonly busySeconds: number;
 }
 
 interface ClientSecretAnswer {
@@ -57,7 +66,7 @@ const clientSecretRequestSchema = z.looseObject({
  *   GET    /v1/realtime?call_id=:id       Upgrade: websocket        → the call's events, see sideband.ts
  */
 export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOptions): Promise<void> {
-  const { calls, authenticator, clientSecrets, ingressHeaders, ready } = options;
+  const { calls, authenticator, clientSecrets, ingressHeaders, ready, countAnswer } = options;
   const startedAt = Math.floor(Date.now() / 1000);
   let pendingOffers = 0;
 
@@ -91,9 +100,12 @@ export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOpti
     if (pendingOffers >= MAX_PENDING_OFFERS) throw new CallError(503, 'server_busy', 'Too many calls are being set up.');
     pendingOffers++;
     try {
-      const { id, answer, etag } = await calls.createCall(call);
+      const from = performance.now();
+      const { id, answer, etag, busySeconds } = await calls.createCall(call);
+      countAnswer?.({ seconds: (performance.now() - from) / 1000, busySeconds });
       // Nobody would ever send a packet to it: free its place now rather than when ICE gives up.
       if (request.raw.socket.destroyed) await calls.hangup(id, 'client_gone');
+      if (call.eventsChannelId !== undefined) reply.header(EVENTS_CHANNEL_HEADER, call.eventsChannelId);
       return reply.code(201).type(SDP).headers({ Location: `${CALLS}/${id}`, ETag: formatEntityTag(etag) }).send(answer);
     } finally {
       pendingOffers--;

@@ -13,6 +13,9 @@ export const HANGUP = `${CALL}/hangup`;
 export const MODELS = '/v1/models';
 export const CLIENT_SECRETS = '/v1/realtime/client_secrets';
 
+/** In an answer: the id of the negotiated data channel that will carry the events, as `dcid` asked for it. */
+export const EVENTS_CHANNEL_HEADER = 'Earshot-Events-Channel';
+
 export const SDP = 'application/sdp';
 export const SDP_FRAGMENT = 'application/trickle-ice-sdpfrag';
 
@@ -38,7 +41,7 @@ export async function openToAnyOrigin(app: FastifyInstance, extra: { allowed?: s
     origin: '*',
     methods: ['GET', 'POST', 'PATCH', 'DELETE', 'OPTIONS'],
     allowedHeaders: ['Authorization', 'Content-Type', 'If-Match', 'X-OpenAI-Agents-SDK', ...(extra.allowed ?? [])],
-    exposedHeaders: ['Location', 'ETag', 'Retry-After', 'X-Request-Id', ...(extra.exposed ?? [])],
+    exposedHeaders: ['Location', 'ETag', 'Retry-After', 'X-Request-Id', EVENTS_CHANNEL_HEADER, ...(extra.exposed ?? [])],
     maxAge: 7200,
     strictPreflight: false,
     optionsSuccessStatus: 200, // RFC 9725, section 4.2, asks for 200.

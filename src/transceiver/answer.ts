@@ -6,9 +6,13 @@ import type { TransportAddress } from '../wire/address.ts';
 /** `performance.now()` plus this is Unix time: read once, so that report timestamps never step. */
 const NTP_EPOCH_OFFSET = performance.timeOrigin;
 
-/** @throws {CallError} 400 that names the line of an offer that cannot be served. */
+/** @throws {CallError} 400 that names the line of an offer that cannot be served, or the parameter that does not fit it. */
 export function answerOffer(options: Omit<AnswererOptions, 'random' | 'ntpEpochOffset'>): Answerer {
-  return asCallError(() => new Answerer({ ...options, random: randomFillSync, ntpEpochOffset: NTP_EPOCH_OFFSET }));
+  const answerer = asCallError(() => new Answerer({ ...options, random: pooledRandom, ntpEpochOffset: NTP_EPOCH_OFFSET }));
+  if (options.channels?.length && answerer.negotiated.data === null) {
+    throw new CallError(400, 'no_data_channel', 'dcid names a data channel, but the offer has none: create it before the offer.', { param: 'dcid' });
+  }
+  return answerer;
 }
 
 /** The fragment that answers an ICE restart, or null for candidates alone. @throws {CallError} 400 */
@@ -32,4 +36,22 @@ function asCallError<T>(run: () => T): T {
       cause: error,
     });
   }
+}
+
+const pool = { bytes: new Uint8Array(4096), used: 4096 };
+
+/** Random bytes, got from the system many at a time: an answer needs some ten times a few. Used ones are wiped. */
+function pooledRandom(bytes: Uint8Array): void {
+  if (bytes.length > pool.bytes.length) {
+    randomFillSync(bytes);
+    return;
+  }
+  if (pool.used + bytes.length > pool.bytes.length) {
+    randomFillSync(pool.bytes);
+    pool.used = 0;
+  }
+  const taken = pool.bytes.subarray(pool.used, pool.used + bytes.length);
+  bytes.set(taken);
+  taken.fill(0);
+  pool.used += bytes.length;
 }

@@ -4,8 +4,9 @@ import type { ConversationPort } from '../conversation/conversation-port.ts';
 import type { SessionConfig } from '../conversation/session-config.ts';
 import type { Logger } from '../observe/log.ts';
 import type { CallObservation, CallObserver } from '../signaling/call-service.ts';
-import type { Answerer, Session, SessionOutput } from '../webrtc/index.ts';
+import type { Answerer, DataChannel, Session, SessionOutput } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
+import { mediaCounts, type MediaCounts } from './media-metrics.ts';
 
 /** What a call needs of the shard that owns it. */
 export interface CallHost {
@@ -13,6 +14,8 @@ export interface CallHost {
   transmit(data: Uint8Array, to: TransportAddress): void;
   /** The call has output that nobody is draining: call `drain` soon. */
   touched(call: Call): void;
+  /** The caller has shown who it is. `dtlsInStun`: its handshake came inside of STUN, at least in part. */
+  connected(dtlsVersion: string, dtlsInStun: boolean): void;
   /** The call is over; its last datagrams have been handed to `transmit`. Comes once. */
   ended(call: Call, reason: string): void;
 }
@@ -30,10 +33,13 @@ export interface CallOptions {
   readonly now: number;
   /** The longest that the call may last, ms. */
   readonly maxDurationMs: number;
+  /** Id of the channel for events, when the client has said it. */
+  readonly eventsChannelId: number | null;
 }
 
-/** Label of the data channel that carries the protocol's events. A client's first channel does under any label. */
-const EVENTS_LABEL = 'oai-events';
+/** Label of the data channel that carries the protocol's events. A client's first channel does under any label, or the
+ *  one that it has declared. */
+export const EVENTS_LABEL = 'oai-events';
 /** How long a call goes on that its agent has ended, ms: time for its last events, one retransmission included. */
 const LINGER_MS = 250;
 /** How long it waits before that for the channel that carries them, when that is not open yet. */
@@ -57,6 +63,7 @@ export class Call implements ConversationPort {
   #timings: { iceMs: number | null; dtlsMs: number | null; eventsMs: number | null; firstAudioMs: number | null } = {
     iceMs: null, dtlsMs: null, eventsMs: null, firstAudioMs: null,
   };
+  readonly #declaredChannel: number | null;
   #security: { dtlsVersion: string; srtpProfile: string | null } | null = null;
   #eventsChannel: number | null = null;
   /** Set once the call is to end: the reason, and when to stop waiting for the last events to arrive. */
@@ -76,6 +83,7 @@ export class Call implements ConversationPort {
     this.#startedAt = options.now;
     this.#expiresAt = options.now + options.maxDurationMs;
     this.#now = options.now;
+    this.#declaredChannel = options.eventsChannelId;
     this.#conversation = new Conversation({
       callId: options.id,
       agent: options.agent,
@@ -176,6 +184,11 @@ export class Call implements ConversationPort {
     this.#host.touched(this);
   }
 
+  /** What was counted so far. */
+  get mediaCounts(): MediaCounts {
+    return mediaCounts(this.#session.stats(), this.#conversation.counters);
+  }
+
   dump(): object {
     return {
       id: this.id,
@@ -202,10 +215,13 @@ export class Call implements ConversationPort {
       case 'connected':
         this.#timings.dtlsMs = this.#sinceStart();
         this.#security = { dtlsVersion: output.dtlsVersion, srtpProfile: output.srtpProfile };
+        this.#host.connected(output.dtlsVersion, output.dtlsInStun);
+        break;
+      case 'ready-to-send':
         this.#conversation.open(this.#now);
         break;
       case 'channel':
-        if (this.#eventsChannel === null || output.channel.label === EVENTS_LABEL) this.#openEvents(output.channel.id);
+        if (this.#isForEvents(output.channel)) this.#openEvents(output.channel.id);
         break;
       case 'message':
         if (output.channelId === this.#eventsChannel && typeof output.data === 'string') {
@@ -219,6 +235,11 @@ export class Call implements ConversationPort {
         this.#ending ??= { reason: output.reason, by: this.#now };
         break;
     }
+  }
+
+  #isForEvents({ id, label }: DataChannel): boolean {
+    if (this.#declaredChannel !== null) return id === this.#declaredChannel;
+    return this.#eventsChannel === null || label === EVENTS_LABEL;
   }
 
   #openEvents(channelId: number): void {

@@ -1,54 +1,113 @@
 import { FRAME_MS } from '../media/opus.ts';
 
-/**
- * One shared clock per worker: calls `tick` once per frame time on an absolute schedule, so that errors do not add up.
- * After a late wake-up (garbage collection, a busy machine) it makes up for at most `MAX_CATCH_UP` ticks and skips the
- * rest: callers hear one gap instead of a burst that their jitter buffers would drop anyway.
- */
-export class MediaClock {
-  readonly #tick: (now: number) => void;
-  #timer: NodeJS.Timeout | null = null;
-  #next = 0;
-  /** Ticks that were skipped because the thread woke up too late. */
-  skipped = 0;
+/** Slots of a frame time: what is paced is spread over them, so that hundreds of calls do not leave in one burst. */
+const SLOTS = 8;
+const SLOT_MS = FRAME_MS / SLOTS;
+/** Frame times that are made up for after a late wake-up. */
+const MAX_CATCH_UP = 2;
+/** A timer that fires this much early counts as on time: waiting again would make the frame late. */
+const EARLY_MS = 1;
+/** Upper bounds by which ticks are counted, ms. */
+export const LATENESS_BOUNDS_MS = [1, 2, 5, 10, 20, Infinity] as const;
 
-  constructor(tick: (now: number) => void) {
+/** Time and timers, as Node has them. */
+export interface Timing {
+  /** Milliseconds from any start. */
+  now(): number;
+  /** Calls back once; what it gives takes it back. */
+  wakeAfter(ms: number, wake: () => void): () => void;
+}
+
+const REAL_TIME: Timing = {
+  now: () => performance.now(),
+  wakeAfter(ms, wake) {
+    const timer = setTimeout(wake, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
+/**
+ * One shared clock per worker: has each call act once per frame time, on an absolute schedule, so that errors do not
+ * add up.
+ *
+ *   |  0  |  1  |  2  |  …  |  7  |  0  |  1  |    slots of 2.5 ms; a call keeps its slot, empty slots are slept over
+ *   └────────── 20 ms ────────────┘
+ *
+ * After a late wake-up (garbage collection, a busy machine) it makes up for at most two frame times and skips the rest:
+ * callers hear one gap instead of a burst that their jitter buffers would drop anyway.
+ */
+export class MediaClock<Paced> {
+  readonly #tick: (paced: ReadonlySet<Paced>, now: number) => void;
+  readonly #slots = Array.from({ length: SLOTS }, () => new Set<Paced>());
+  readonly #slotOf = new Map<Paced, Set<Paced>>();
+  readonly #timing: Timing;
+  /** Takes back the timer; null when stopped. */
+  #cancel: (() => void) | null = null;
+  /** Time of the slot that comes next, and which it is. */
+  #next = 0;
+  #slot = 0;
+  /** Frame times that were skipped because the thread woke up too late. */
+  skipped = 0;
+  /** Ticks by how long after their time all that they send had been handed over, see {@link LATENESS_BOUNDS_MS}. */
+  readonly ticksByLateness = LATENESS_BOUNDS_MS.map(() => 0);
+
+  /** @param tick acts for the members of a slot, and has sent when it returns. */
+  constructor(tick: (paced: ReadonlySet<Paced>, now: number) => void, timing = REAL_TIME) {
     this.#tick = tick;
+    this.#timing = timing;
   }
 
-  /** Idempotent. */
-  start(): void {
-    if (this.#timer) return;
-    this.#next = performance.now() + FRAME_MS;
+  /** Paces it from now on, in the slot that has the least to do. */
+  add(paced: Paced): void {
+    if (this.#slotOf.has(paced)) return;
+    const slot = this.#slots.reduce((least, other) => (other.size < least.size ? other : least));
+    slot.add(paced);
+    this.#slotOf.set(paced, slot);
+    if (this.#cancel === null) this.#next = this.#timing.now() + SLOT_MS;
     this.#arm();
+  }
+
+  /** Idempotent; may be called from within `tick`. With the last one the clock stops. */
+  remove(paced: Paced): void {
+    this.#slotOf.get(paced)?.delete(paced);
+    this.#slotOf.delete(paced);
+    if (this.#slotOf.size === 0) this.stop();
   }
 
   /** Idempotent; may be called from within `tick`. */
   stop(): void {
-    if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#cancel?.();
+    this.#cancel = null;
   }
 
+  /** Sets the timer to the next slot that has members. */
   #arm(): void {
+    this.#cancel?.();
+    let ahead = 0;
+    while (ahead < SLOTS && this.#slots[(this.#slot + ahead) % SLOTS].size === 0) ahead++;
     // Timers fire up to 1 ms early or late; rounding up would add a bias, so aim at the schedule itself.
-    this.#timer = setTimeout(() => this.#wake(), Math.max(0, this.#next - performance.now()));
+    const wait = Math.max(0, this.#next + ahead * SLOT_MS - this.#timing.now());
+    this.#cancel = this.#timing.wakeAfter(wait, () => this.#wake());
   }
 
   #wake(): void {
-    const now = performance.now();
-    const due = Math.floor((now - this.#next) / FRAME_MS) + 1;
-    if (due > MAX_CATCH_UP) {
-      this.skipped += due - MAX_CATCH_UP;
-      this.#next += (due - MAX_CATCH_UP) * FRAME_MS;
+    const timing = this.#timing;
+    const overdue = Math.floor((timing.now() - this.#next) / FRAME_MS) + 1 - MAX_CATCH_UP;
+    // Whole frame times are skipped, so that all slots lose as much.
+    if (overdue > 0) {
+      this.skipped += overdue;
+      this.#next += overdue * FRAME_MS;
     }
-    while (this.#timer && this.#next <= now + EARLY_MS) {
-      this.#next += FRAME_MS;
-      this.#tick(now);
+    for (let now = timing.now(); this.#cancel && this.#next <= now + EARLY_MS; now = timing.now()) {
+      const members = this.#slots[this.#slot];
+      const due = this.#next;
+      this.#next += SLOT_MS;
+      this.#slot = (this.#slot + 1) % SLOTS;
+      if (members.size === 0) continue;
+      this.#tick(members, now);
+      const late = timing.now() - due;
+      this.ticksByLateness[LATENESS_BOUNDS_MS.findIndex((bound) => late <= bound)]++;
     }
-    if (this.#timer) this.#arm();
+    if (this.#cancel) this.#arm();
   }
 }
-
-const MAX_CATCH_UP = 2;
-/** A timer that fires this much early counts as on time: waiting again would make the frame late. */
-const EARLY_MS = 1;

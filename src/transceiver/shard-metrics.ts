@@ -17,6 +17,8 @@ export class ShardCounters {
   callsStarted = 0;
   offersRefused = 0;
   readonly callsEnded = new Map<string, number>();
+  /** By DTLS version, and whether it came in STUN. */
+  readonly #handshakes = new Map<string, { readonly labels: { readonly dtls: string; readonly sped: string }; count: number }>();
   readonly drops: Record<ShardDropReason, number> = {
     'trunk-malformed': 0,
     'trunk-version': 0,
@@ -30,7 +32,14 @@ export class ShardCounters {
     this.callsEnded.set(reason, (this.callsEnded.get(reason) ?? 0) + 1);
   }
 
-  readings(shard: number, live: { calls: number; ticksSkipped: number; socket: UdpSocketCounters }): MetricReading[] {
+  connected(dtls: string, dtlsInStun: boolean): void {
+    const sped = dtlsInStun ? 'yes' : 'no';
+    const entry = this.#handshakes.get(dtls + sped) ?? { labels: { dtls, sped }, count: 0 };
+    entry.count++;
+    this.#handshakes.set(dtls + sped, entry);
+  }
+
+  readings(shard: number, live: { calls: number; socket: UdpSocketCounters }): MetricReading[] {
     const { socket } = live;
     const one = (name: string, help: string, value: number, labels: Readonly<Record<string, string>> = {}): MetricReading => ({
       name: `earshot_${name}`,
@@ -45,6 +54,9 @@ export class ShardCounters {
       one('calls_started_total', 'Calls accepted.', this.callsStarted),
       one('offers_refused_total', 'Offers that could not be served.', this.offersRefused),
       ...Array.from(this.callsEnded, ([reason, count]) => one('calls_ended_total', 'Calls ended, by reason.', count, { reason })),
+      ...Array.from(this.#handshakes.values(), ({ labels, count }) =>
+        one('handshakes_total', 'DTLS handshakes completed, by version, and whether they came inside of STUN (SPED).', count, labels),
+      ),
       ...Object.entries(this.drops).map(([reason, count]) =>
         one('transceiver_dropped_total', 'Datagrams from relays that belong to no call, by reason.', count, { reason }),
       ),
@@ -53,7 +65,6 @@ export class ShardCounters {
       one('transceiver_trunk_bytes_total', bytes, socket.receivedBytes, { direction: 'in' }),
       one('transceiver_trunk_bytes_total', bytes, socket.sentBytes, { direction: 'out' }),
       one('transceiver_send_errors_total', 'Datagrams to relays that the kernel refused.', socket.sendErrors),
-      one('media_clock_skipped_total', 'Media clock ticks skipped because the thread woke up too late.', live.ticksSkipped),
     ];
   }
 }

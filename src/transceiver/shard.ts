@@ -13,7 +13,7 @@ import {
   type CallRequest,
   type IceUpdate,
 } from '../signaling/call-service.ts';
-import { DtlsCertificate, loadSrtpCiphers, warmKeyExchange, type Answerer, type SrtpCiphers } from '../webrtc/index.ts';
+import { DtlsCertificate, loadSrtpCiphers, warmUpCall, type Answerer, type SrtpCiphers } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { CallIdKeys } from '../wire/call-id.ts';
 import type { Locator } from '../wire/locator.ts';
@@ -21,13 +21,16 @@ import { RoutingKeys, type RoutingTokenFields } from '../wire/routing-token.ts';
 import { StunUsernameReader } from '../wire/stun-username.ts';
 import { TrunkCookies, TrunkReader, type TrunkError } from '../wire/trunk.ts';
 import { answerOffer, answerRestart } from './answer.ts';
-import { Call, type CallHost } from './call.ts';
+import { Call, EVENTS_LABEL, type CallHost } from './call.ts';
 import { ClientPaths, type ClientPath } from './client-paths.ts';
 import { MediaClock } from './media-clock.ts';
+import { MediaTotals } from './media-metrics.ts';
 import type { ShardOptions } from './protocol.ts';
 import { ShardCounters } from './shard-metrics.ts';
 
 const NONCES = 2 ** 24;
+/** Calls with itself that a shard places at the start: some 150 ms of work, in turns of some 8. */
+const WARM_UP_CALLS = 20;
 
 /**
  * Opens the trunk socket, loads the agent and the certificate.
@@ -38,11 +41,10 @@ export async function openShard(options: ShardOptions, onCallEnded: (callId: str
   // One after the other: a thread that ends because of its agent must have no key generation under way (Node aborts).
   const agents = await loadAgents(options.agents, { settings: options.agentSettings });
   const certificate = await DtlsCertificate.generate();
-  // Costs some 60 ms once; without it the first callers of the thread would wait for it.
-  warmKeyExchange();
   const srtp = loadSrtpCiphers();
   if (srtp.fallbackReason) log.warn({ reason: srtp.fallbackReason }, 'SRTP uses node:crypto, which costs several times more');
   const shard = new Shard(options, agents, certificate, srtp.ciphers, log, onCallEnded);
+  warmUpCall({ certificate, ciphers: srtp.ciphers, random: randomFillSync });
   await shard.open();
   return shard;
 }
@@ -60,7 +62,8 @@ export class Shard implements UdpSocketHandler, CallHost {
   readonly #cookies: TrunkCookies;
   readonly #reader: TrunkReader;
   readonly #username = new StunUsernameReader();
-  readonly #clock = new MediaClock((now) => this.#tick(now));
+  readonly #clock = new MediaClock<Call>((calls, now) => this.#tick(calls, now));
+  readonly #media = new MediaTotals();
   readonly #calls = new Map<string, Call>();
   readonly #byUfrag = new Map<string, Call>();
   readonly #paths = new ClientPaths();
@@ -69,6 +72,7 @@ export class Shard implements UdpSocketHandler, CallHost {
   /** The call whose datagram is being handled: it is drained right after, and need not be remembered. */
   #current: Call | null = null;
   #draining = false;
+  #closed = false;
   #socket: UdpSocket | null = null;
   #bundler: TrunkBundler | null = null;
   #locator: Locator | null = null;
@@ -104,6 +108,14 @@ export class Shard implements UdpSocketHandler, CallHost {
       mtu: this.#options.trunkMtu,
     });
     this.#locator = { kind: 0, address: this.advertised };
+    this.#warmUp(WARM_UP_CALLS);
+  }
+
+  /** While nobody calls, what a call runs through is run through: else the first callers would wait while it is compiled. */
+  #warmUp(rounds: number): void {
+    if (rounds === 0 || this.#closed || this.#calls.size > 0) return;
+    warmUpCall({ certificate: this.#certificate, ciphers: this.#ciphers, random: randomFillSync });
+    setImmediate(() => this.#warmUp(rounds - 1));
   }
 
   /** Bound trunk address. */
@@ -123,11 +135,12 @@ export class Shard implements UdpSocketHandler, CallHost {
   }
 
   /** @throws {CallError} 400 for an offer that cannot be served. */
-  createCall({ offer, session: sessionConfig, ingress = this.#options.ingress }: CallRequest): CallAnswer {
+  createCall({ offer, session: sessionConfig, ingress = this.#options.ingress, eventsChannelId: declared }: CallRequest): CallAnswer {
     const now = performance.now();
+    const eventsChannelId = declared ?? null;
     const agent = this.#agentFor(sessionConfig);
     const token = this.#freeToken();
-    const answerer = this.#answer(offer, token.ufrag, ingress, now);
+    const answerer = this.#answer(offer, token.ufrag, ingress, eventsChannelId, now);
     const id = this.#callIdKeys.encodeCallId(token, randomFillSync);
     const log = this.log.child({ call: id.slice(0, 12) });
     const call = new Call({
@@ -141,14 +154,15 @@ export class Shard implements UdpSocketHandler, CallHost {
       log,
       now,
       maxDurationMs: this.#options.maxDurationMs,
+      eventsChannelId,
     });
     this.#calls.set(id, call);
     this.#byUfrag.set(token.ufrag, call);
     this.#counters.callsStarted++;
     call.drain(now);
-    this.#clock.start();
+    this.#clock.add(call);
     log.info({ agent: agent.name }, 'call accepted');
-    return { id, answer: answerer.answer, etag: call.etag };
+    return { id, answer: answerer.answer, etag: call.etag, busySeconds: (performance.now() - now) / 1000 };
   }
 
   /** Ends a call. One that has ended already is no fault: a caller's goodbye over UDP may overtake its DELETE. */
@@ -181,11 +195,12 @@ export class Shard implements UdpSocketHandler, CallHost {
   }
 
   stats(): MetricReading[] {
-    return this.#counters.readings(this.#options.index, {
+    const readings = this.#counters.readings(this.#options.index, {
       calls: this.#calls.size,
-      ticksSkipped: this.#clock.skipped,
       socket: this.#socket!.counters,
     });
+    const media = Array.from(this.#calls.values(), (call) => call.mediaCounts);
+    return [...readings, ...this.#media.readings(media, this.#clock)];
   }
 
   /** How much is remembered: nothing, when no call is left. */
@@ -205,6 +220,7 @@ export class Shard implements UdpSocketHandler, CallHost {
 
   /** Ends all calls and closes the socket. */
   async close(reason: string): Promise<void> {
+    this.#closed = true;
     const now = performance.now();
     for (const call of this.#calls.values()) call.close(reason, now);
     this.#bundler?.flush();
@@ -250,13 +266,18 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#touched.add(call);
   }
 
+  connected(dtlsVersion: string, dtlsInStun: boolean): void {
+    this.#counters.connected(dtlsVersion, dtlsInStun);
+  }
+
   ended(call: Call, reason: string): void {
     this.#calls.delete(call.id);
     this.#touched.delete(call);
     for (const ufrag of call.ufrags) this.#byUfrag.delete(ufrag);
     this.#paths.removeCall(call);
     this.#counters.callEnded(reason);
-    if (this.#calls.size === 0) this.#clock.stop();
+    this.#clock.remove(call);
+    this.#media.ended(call.mediaCounts);
     this.#onCallEnded(call.id);
   }
 
@@ -295,9 +316,10 @@ export class Shard implements UdpSocketHandler, CallHost {
     return call;
   }
 
-  #answer(offer: string, ufrag: string, candidates: readonly TransportAddress[], now: number): Answerer {
+  #answer(offer: string, ufrag: string, candidates: readonly TransportAddress[], eventsChannelId: number | null, now: number): Answerer {
+    const channels = eventsChannelId === null ? [] : [{ label: EVENTS_LABEL, negotiated: true, id: eventsChannelId }];
     try {
-      return answerOffer({ offer, ufrag, certificate: this.#certificate, candidates, ciphers: this.#ciphers, now });
+      return answerOffer({ offer, ufrag, certificate: this.#certificate, candidates, ciphers: this.#ciphers, channels, now });
     } catch (error) {
       this.#counters.offersRefused++;
       throw error;
@@ -310,9 +332,9 @@ export class Shard implements UdpSocketHandler, CallHost {
     return this.#byUfrag.get(Buffer.from(data.buffer, data.byteOffset + ufragOffset, ufragLength).toString('latin1'));
   }
 
-  #tick(now: number): void {
+  #tick(calls: ReadonlySet<Call>, now: number): void {
     this.#draining = true;
-    for (const call of this.#calls.values()) call.tick(now);
+    for (const call of calls) call.tick(now);
     this.#draining = false;
     this.#flush();
   }

@@ -2,8 +2,8 @@
 export type { RandomSource, Timeout } from './machine.ts';
 export { Answerer, type AnswererOptions } from './session/answerer.ts';
 export { Offerer, type OffererOptions } from './session/offerer.ts';
+export { Session } from './session/session.ts';
 export {
-  Session,
   SESSION_DROP_REASONS,
   type SessionAudioOptions,
   type SessionCloseReason,
@@ -11,14 +11,16 @@ export {
   type SessionDropReason,
   type SessionOptions,
   type SessionOutput,
-} from './session/session.ts';
+  type SessionStats,
+} from './session/session-types.ts';
 export { DtlsCertificate } from './dtls/certificate.ts';
 export { DtlsEndpoint, type DtlsEndpointOptions, type DtlsOutput } from './dtls/endpoint.ts';
-export { warmKeyExchange } from './dtls/index.ts';
+export { warmUpCall, type WarmUpOptions } from './session/warm-up.ts';
 export { IceClientAgent, type IceClientOptions } from './ice/client-agent.ts';
 export { generateIceCredentials, generateIcePassword, type IceCredentials } from './ice/credentials.ts';
 export { IceLiteAgent, type IceLiteOptions } from './ice/lite-agent.ts';
 export { RtpSession, type RtpSessionOptions, type RtpSessionStats } from './rtp/rtp-session.ts';
+export type { RedDistance } from './rtp/red-sender.ts';
 export { SdpError, type SdpErrorCode } from './sdp/error.ts';
 export { parseOffer, type Offer } from './sdp/offer.ts';
 export { createAnswer } from './sdp/answer.ts';
@@ -26,5 +28,5 @@ export type { SrtpCiphers } from './srtp/ciphers.ts';
 export { loadSrtpCiphers } from './srtp/load-ciphers.ts';
 export { SrtpReceiver } from './srtp/srtp-receiver.ts';
 export { SrtpSender } from './srtp/srtp-sender.ts';
-export { DataChannels } from './datachannel/data-channels.ts';
+export { DataChannels, type DataChannel, type OpenChannelOptions } from './datachannel/data-channels.ts';
 export type { TransportAddress } from '../wire/address.ts';

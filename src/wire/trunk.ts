@@ -1,7 +1,7 @@
 import { deriveKey } from './derive-key.ts';
 
 /**
- * The trunk, version 1: datagrams between a relay and a transceiver.
+ * The trunk, version 1: datagrams between a relay and a transceiver, and between relays.
  *
  *    0                   1                   2                   3
  *    0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -14,14 +14,16 @@ import { deriveKey } from './derive-key.ts';
  *   +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
  *   entries, to the end of the datagram:
  *   +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
- *   |        payload length         | family 4 or 6 | flags     |A|V|
+ *   |        payload length         | family 4 or 6 | flags |C|T|A|V|
  *   +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
  *   |          client port          |  client address, 4 or 16 bytes …
  *   +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
- *   [via: IPv4 address (4 bytes), port u16]   payload …
+ *   [via: IPv4 address (4 bytes), port u16]   [target: alike]   payload …
  *
- * D: 0 = towards the transceiver, 1 = towards clients. V: a via follows. A: the transceiver has verified (STUN
- * integrity, DTLS or SRTP) that the client is at this address. All integers big-endian.
+ * D: 0 = towards the transceiver, 1 = towards clients. V: a via follows, the relay to return through. A: the
+ * transceiver has verified (STUN integrity, DTLS or SRTP) that the client is at this address. T: a target follows, the
+ * transceiver that the sending relay knows as the owner. C: of no client, but between the two peers; see `PathProbe`.
+ * All integers big-endian.
  */
 export type TrunkError = 'trunk-malformed' | 'trunk-version' | 'trunk-cookie';
 
@@ -29,6 +31,7 @@ export type TrunkError = 'trunk-malformed' | 'trunk-version' | 'trunk-cookie';
 export const TRUNK_MTU = 1472;
 export const TRUNK_HEADER_BYTES = 16;
 export const TRUNK_VIA_BYTES = 6;
+const TRUNK_TARGET_BYTES = 6;
 
 const MAGIC_0 = 0xea;
 const MAGIC_1 = 0x52;
@@ -37,6 +40,8 @@ const COOKIE_BYTES = 8;
 const FLAG_TOWARDS_CLIENTS = 1;
 const ENTRY_FLAG_VIA = 1;
 const ENTRY_FLAG_VERIFIED = 2;
+const ENTRY_FLAG_TARGET = 4;
+const ENTRY_FLAG_CONTROL = 8;
 const ENTRY_FIXED_BYTES = 6;
 
 /** The eight bytes by which trunk peers know each other: sends the current secret's, accepts the previous one's. */
@@ -56,8 +61,8 @@ export class TrunkCookies {
 }
 
 /** Bytes that an entry adds to a trunk datagram besides its payload. */
-function trunkEntryOverhead(family: 4 | 6, hasVia: boolean): number {
-  return ENTRY_FIXED_BYTES + (family === 4 ? 4 : 16) + (hasVia ? TRUNK_VIA_BYTES : 0);
+function trunkEntryOverhead(family: 4 | 6, hasVia: boolean, hasTarget: boolean): number {
+  return ENTRY_FIXED_BYTES + (family === 4 ? 4 : 16) + (hasVia ? TRUNK_VIA_BYTES : 0) + (hasTarget ? TRUNK_TARGET_BYTES : 0);
 }
 
 /** Writes the header at `offset`; returns where the first entry goes. */
@@ -91,13 +96,18 @@ export class TrunkEntry {
   /** IPv4 address and port (6 bytes) at `viaOffset`, or null. */
   via: Uint8Array | null = null;
   viaOffset = 0;
+  /** IPv4 address and port (6 bytes) at `targetOffset`, or null. */
+  target: Uint8Array | null = null;
+  targetOffset = 0;
+  /** Of no client: a message between the peers. */
+  control = false;
   payload: Uint8Array = NO_BYTES;
   payloadOffset = 0;
   payloadLength = 0;
 
   /** Bytes that this entry takes. */
   get byteLength(): number {
-    return trunkEntryOverhead(this.family, this.via !== null) + this.payloadLength;
+    return trunkEntryOverhead(this.family, this.via !== null, this.target !== null) + this.payloadLength;
   }
 
   /** Writes the entry at `offset`, where `byteLength` bytes are free; returns its end. */
@@ -106,12 +116,17 @@ export class TrunkEntry {
     into[offset] = this.payloadLength >> 8;
     into[offset + 1] = this.payloadLength;
     into[offset + 2] = this.family;
-    into[offset + 3] = (this.via === null ? 0 : ENTRY_FLAG_VIA) | (this.verified ? ENTRY_FLAG_VERIFIED : 0);
+    into[offset + 3] =
+      (this.via === null ? 0 : ENTRY_FLAG_VIA) |
+      (this.verified ? ENTRY_FLAG_VERIFIED : 0) |
+      (this.target === null ? 0 : ENTRY_FLAG_TARGET) |
+      (this.control ? ENTRY_FLAG_CONTROL : 0);
     into[offset + 4] = this.port >> 8;
     into[offset + 5] = this.port;
     let at = offset + ENTRY_FIXED_BYTES;
     for (let i = 0; i < ipBytes; i++) into[at++] = this.ip[this.ipOffset + i];
     if (this.via !== null) for (let i = 0; i < TRUNK_VIA_BYTES; i++) into[at++] = this.via[this.viaOffset + i];
+    if (this.target !== null) for (let i = 0; i < TRUNK_TARGET_BYTES; i++) into[at++] = this.target[this.targetOffset + i];
     copyBytes(this.payload, this.payloadOffset, this.payloadLength, into, at);
     return at + this.payloadLength;
   }
@@ -136,6 +151,11 @@ export class TrunkReader {
   hasVia = false;
   /** Six bytes, IPv4 address and port; only when `hasVia`. */
   viaOffset = 0;
+  hasTarget = false;
+  /** Six bytes, alike; only when `hasTarget`. */
+  targetOffset = 0;
+  /** Of no client: a message between the peers. */
+  control = false;
   payloadOffset = 0;
   payloadLength = 0;
 
@@ -182,7 +202,10 @@ export class TrunkReader {
     this.port = (data[at + 4] << 8) | data[at + 5];
     this.ipOffset = at + ENTRY_FIXED_BYTES;
     this.viaOffset = this.ipOffset + (family === 4 ? 4 : 16);
-    this.payloadOffset = this.viaOffset + (this.hasVia ? TRUNK_VIA_BYTES : 0);
+    this.hasTarget = (flags & ENTRY_FLAG_TARGET) !== 0;
+    this.control = (flags & ENTRY_FLAG_CONTROL) !== 0;
+    this.targetOffset = this.viaOffset + (this.hasVia ? TRUNK_VIA_BYTES : 0);
+    this.payloadOffset = this.targetOffset + (this.hasTarget ? TRUNK_TARGET_BYTES : 0);
     const end = this.payloadOffset + this.payloadLength;
     if (end > this.#end) return this.#fail();
     this.#at = end;

@@ -344,6 +344,14 @@ test('words are told as they come, and an interruption leaves those that were he
   assert.equal(call.find('conversation.item.retrieved')['item'].content[0].transcript, 'One two');
 });
 
+test('the silence that fills up the last frame does not count as heard', async () => {
+  const call = await new TestCall(scripted((response) => response.play(new Int16Array(24 * 50)))).start();
+  call.send({ type: 'response.create' });
+  while (call.frames.length < 3) await call.step();
+  call.send({ type: 'response.cancel' });
+  assert.equal(call.find('conversation.item.truncated')['audio_end_ms'], 50);
+});
+
 test('the client truncates what was said, but not beyond its end, nor what others said', async () => {
   const call = await new TestCall(scripted((response) => {
     response.text('One two three four.');

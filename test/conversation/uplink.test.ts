@@ -22,7 +22,7 @@ test('a lost packet is replaced by one of its length, and counted', () => {
   packets.forEach((packet, i) => {
     if (i !== 40 && i !== 41) uplink.push(packet, i, i * 960, i * 20);
   });
-  assert.deepEqual(uplink.counters, { decoded: packets.length - 2, concealed: 2, invalid: 0, late: 0, duplicate: 0 });
+  assert.deepEqual(uplink.counters, { decoded: packets.length - 2, concealed: 2, invalid: 0, late: 0, duplicate: 0, waitMs: uplink.counters.waitMs });
   assert.equal(uplink.positionMs, packets.length * 20);
   assert.ok(rms(heard[40]) > 100, 'the sound goes on');
 });
@@ -44,6 +44,23 @@ test('silence assumed for want of packets is not filled in a second time', () =>
   for (let now = 1200; now < 1500; now += 20) uplink.tick(now);
   uplink.push(packets[60], 60, 75 * 960, 1500);
   assert.ok(Math.abs(uplink.positionMs - 1520) <= 40, `${uplink.positionMs}`);
+});
+
+test('packets that a bad path delays are not taken for silence a second time', () => {
+  const { uplink, heard, events } = listen(settings);
+  let now = 0;
+  packets.slice(0, 60).forEach((packet, i) => {
+    // Twice in the middle of speech nothing comes for 200 ms, then all of it at once.
+    if (i === 30 || i === 45) for (let pause = 180; pause > 0; pause -= 20) uplink.tick((now += 20));
+    const behind = (i > 30 && i < 40) || (i > 45 && i < 55);
+    if (!behind) now += 20;
+    uplink.push(packet, i, i * 960, now);
+  });
+  assert.deepEqual(events, ['speech_started']);
+  const silent = heard.map((samples) => rms(samples) === 0);
+  const assumed = silent.filter(Boolean).length;
+  assert.ok(assumed > 0 && assumed <= 5, `${assumed} frames of silence: assumed the first time only`);
+  assert.equal(silent.lastIndexOf(true), 30 + assumed - 1);
 });
 
 test('packets of 60 ms and of 2.5 ms are watched as those of 20 ms are', () => {

@@ -7,7 +7,9 @@ import { roles } from '../../src/cli/real-roles.ts';
 import { GatewayCounters } from '../../src/gateway/counters.ts';
 import { createUdpSocketCounters } from '../../src/net/udp-socket.ts';
 import { createLogger } from '../../src/observe/log.ts';
-import { Metrics, type MetricReading } from '../../src/observe/metrics.ts';
+import { Metrics, type MetricReader, type MetricReading } from '../../src/observe/metrics.ts';
+import { MediaClock } from '../../src/transceiver/media-clock.ts';
+import { MediaTotals } from '../../src/transceiver/media-metrics.ts';
 import { ShardCounters } from '../../src/transceiver/shard-metrics.ts';
 import { parseAddress } from '../../src/wire/address.ts';
 import { PROJECT } from '../support/paths.ts';
@@ -120,7 +122,7 @@ const OPEN = [
   { name: 'earshot_gateway_cluster_condition', label: 'cluster' },
 ];
 
-async function relayReadings(): Promise<readonly Pick<MetricReading, 'name' | 'labels'>[]> {
+async function relayReadings(): Promise<Awaited<ReturnType<MetricReader>>> {
   const logger = createLogger({ level: 'silent', redact: [] });
   const any = parseAddress('127.0.0.1:0');
   const relay = await roles.startRelay(
@@ -136,7 +138,8 @@ async function relayReadings(): Promise<readonly Pick<MetricReading, 'name' | 'l
 function transceiverReadings(): MetricReading[] {
   const counters = new ShardCounters();
   counters.callEnded('dtls-failed');
-  return counters.readings(0, { calls: 0, ticksSkipped: 0, socket: createUdpSocketCounters() });
+  const clock = new MediaClock(() => undefined);
+  return [...counters.readings(0, { calls: 0, socket: createUdpSocketCounters() }), ...new MediaTotals().readings([], clock)];
 }
 
 function gatewayReadings(): MetricReading[] {

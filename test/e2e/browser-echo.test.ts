@@ -58,7 +58,13 @@ test('a browser hears itself through the relay, and sends to no other UDP port',
   assert.match(await page.evaluate<string>('call.location'), /\/v1\/realtime\/calls\/rtc_/);
   assert.deepEqual(watch.problems, []);
 
+  // It sends each frame twice because redundancy comes first in the answer; what it hears came once, on a clean path.
   const answer = await page.evaluate<string>('call.answer');
+  assert.match(answer, /^m=audio \d+ \S+ 63 111\r$/m);
+  const metrics = await (await fetch(`${dev.url}/metrics`)).text();
+  const counter = (name: string): number => Number(new RegExp(`^earshot_${name} (\\d+)`, 'm').exec(metrics)?.[1]);
+  assert.ok(counter('audio_packets_redundant_total') > 50, metrics);
+
   const candidates = [...answer.matchAll(/^a=candidate:\S+ 1 udp \d+ (\S+) (\d+) /gim)].map((m) => `${m[1]}:${m[2]}`);
   assert.deepEqual([...new Set(candidates)], [dev.udp]);
   assert.deepEqual([...(await chromium.closeAndListUdpDestinations())], [dev.udp]);

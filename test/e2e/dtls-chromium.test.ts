@@ -1,4 +1,7 @@
-/** A whole call of a real Chromium, which offers DTLS 1.3 with a post-quantum key share before 1.2. */
+/**
+ * Whole calls of a real Chromium, which offers DTLS 1.3 with a post-quantum key share before 1.2: as it comes, and with
+ * the field trials that put the handshake into STUN (SPED) and the SCTP INIT into the SDP (SNAP).
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { babble } from '../support/audio.ts';
@@ -32,10 +35,22 @@ interface TransportStats {
   readonly srtpCipher: string;
 }
 
-test('Chromium speaks DTLS 1.3: audio comes back, events arrive', { timeout: 60_000 }, async () => {
+const SPED = 'WebRTC-IceHandshakeDtls/Enabled/';
+const SNAP = 'WebRTC-Sctp-Snap/Enabled/';
+
+for (const { name, trials, sped } of [
+  { name: 'Chromium speaks DTLS 1.3: audio comes back, events arrive', trials: '', sped: 'no' },
+  { name: 'the same with the handshake inside of STUN', trials: SPED, sped: 'yes' },
+  { name: 'the same with SCTP set up by the SDP as well', trials: SPED + SNAP, sped: 'yes' },
+]) {
+  test(name, { timeout: 60_000 }, () => assertCall(trials, sped));
+}
+
+async function assertCall(trials: string, sped: string): Promise<void> {
   await using dev = await startDev(['--agent', 'echo']);
   await using pages = await ReferenceServer.start({ pages: { '/': callerPage(dev.endpoint) } });
-  await using chromium = await Chromium.launch({ microphone: babble(6, 5) });
+  const args = trials === '' ? [] : [`--force-fieldtrials=${trials}`];
+  await using chromium = await Chromium.launch({ microphone: babble(6, 5), args });
   const { page, watch } = await chromium.open(`${pages.url}/`);
   await heardAtLeast(page, 0.5);
   await page.waitForFunction('call.events.includes("session.created")');
@@ -44,5 +59,7 @@ test('Chromium speaks DTLS 1.3: audio comes back, events arrive', { timeout: 60_
     { dtlsState, tlsVersion, dtlsCipher, srtpCipher },
     { dtlsState: 'connected', tlsVersion: 'FEFC', dtlsCipher: 'TLS_AES_128_GCM_SHA256', srtpCipher: 'SRTP_AEAD_AES_128_GCM' },
   );
+  const metrics = await (await fetch(`${dev.url}/metrics`)).text();
+  assert.deepEqual(metrics.match(/^earshot_handshakes_total\{.*/gm), [`earshot_handshakes_total{dtls="1.3",sped="${sped}"} 1`]);
   assert.deepEqual(watch.problems, []);
-});
+}

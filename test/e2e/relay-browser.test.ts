@@ -3,24 +3,12 @@ import { test } from 'node:test';
 import { activeSpans, babble, concat, silence } from '../support/audio.ts';
 import { Chromium, heardAtLeast } from '../support/chromium.ts';
 import { ReferenceServer } from '../support/reference-server.ts';
+import { callingPage } from './calling-page.ts';
 import { Deployment } from './relay-deployment.ts';
-
-const PAGE = (endpoint: string): string => `<!doctype html><title>caller</title><link rel="icon" href="data:,"><script type="module">
-  const microphone = await navigator.mediaDevices.getUserMedia({
-    audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
-  });
-  globalThis.connection = new RTCPeerConnection();
-  connection.addTrack(microphone.getAudioTracks()[0], microphone);
-  await connection.setLocalDescription();
-  const response = await fetch('${endpoint}', {
-    method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: connection.localDescription.sdp,
-  });
-  await connection.setRemoteDescription({ type: 'answer', sdp: await response.text() });
-</script>`;
 
 test('a browser keeps its call through kill -9 of the relay, with nothing but its own checks to heal it', { timeout: 90_000 }, async (context) => {
   await using deployment = await Deployment.start({ agent: 'echo' });
-  await using pages = await ReferenceServer.start({ pages: { '/': PAGE(deployment.endpoint) } });
+  await using pages = await ReferenceServer.start({ pages: { '/': callingPage(deployment.endpoint) } });
   // It speaks for as long as this test may take.
   await using chromium = await Chromium.launch({ microphone: concat(silence(1), babble(60, 5)) });
   const { page, watch } = await chromium.open(`${pages.url}/`);

@@ -1,7 +1,7 @@
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Caller } from '../../bench/call-parts/caller.ts';
+import { Caller, type PlaceOptions } from '../../bench/call-parts/caller.ts';
 import { readStamp } from '../../bench/call-parts/stamp.ts';
 import { EarshotProcess, type ProcessExit, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
 
@@ -146,10 +146,10 @@ export class Callers {
   }
 
   /** Resolves when every call is up and has heard something. */
-  static async place(endpoint: string, count: number, silent = false): Promise<Callers> {
+  static async place(endpoint: string, count: number, silent = false, options: PlaceOptions = {}): Promise<Callers> {
     const callers = new Callers(silent);
     for (let i = 0; i < count; i++) {
-      const caller = await Caller.place(endpoint);
+      const caller = await Caller.place(endpoint, options);
       const line: Line = { caller, sentAt: [], heardAt: [], echoedFrom: [], ended: null };
       caller.onHeard = (payload, at) => {
         line.heardAt.push(at);
@@ -205,7 +205,8 @@ export class Callers {
   }
 }
 
-async function metric(url: string, series: string): Promise<number> {
+/** The value of one series of a process's metrics; 0 when there is none. */
+export async function metric(url: string, series: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
   const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `));
   return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ') + 1));

@@ -55,6 +55,20 @@ test('a caller cannot choose the relay addresses of an answer', { timeout }, asy
   assert.deepEqual(frankfurt.calls.requests.map(({ ingress }) => ingress), [undefined, undefined]);
 });
 
+test('the query of an offer reaches the cluster as it is', { timeout }, async () => {
+  await using frankfurt = await startCluster('frankfurt', 1);
+  await using gateway = await startTestGateway([clusterEntry(frankfurt)]);
+  const place = (query: string): Promise<Response> =>
+    fetch(`${gateway.url}/v1/realtime/calls${query}`, { method: 'POST', headers: { ...KEY, 'Content-Type': 'application/sdp' }, body: OFFER });
+  const placed = await place('?model=m&dcid=3');
+  assert.deepEqual([placed.status, placed.headers.get('earshot-events-channel')], [201, '3']);
+  const [{ eventsChannelId, session }] = frankfurt.calls.requests;
+  assert.deepEqual([eventsChannelId, session.model], [3, 'm']);
+  const refused = await place('?dcid=x');
+  assert.equal(refused.status, 400);
+  assert.equal((await errorOf(refused)).param, 'dcid');
+});
+
 test('a cluster is told who the caller is, and nothing that is for gateways alone to say', { timeout }, async () => {
   const seen: string[] = [];
   const callers: unknown[] = [];

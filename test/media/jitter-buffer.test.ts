@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { JitterBuffer, REORDER_WAIT_MS } from '../../src/media/jitter-buffer.ts';
+import { FIRST_WAIT_MS, JitterBuffer, MAX_WAIT_MS, MIN_WAIT_MS } from '../../src/media/jitter-buffer.ts';
 import { seededRandom } from './wav.ts';
 
 interface Arrival {
@@ -58,7 +58,7 @@ test('two packets that changed places come out in order', () => {
 test('a lost packet holds the others up for no more than the wait', () => {
   const { out, delays } = run(range(0, 20).filter((sequence) => sequence !== 7).map((sequence) => ({ sequence, at: sequence * 20 })));
   assert.deepEqual(out, [0, 1, 2, 3, 4, 5, 6, -1, ...range(8, 20)]);
-  assert.equal(Math.max(...delays), REORDER_WAIT_MS);
+  assert.equal(Math.max(...delays), FIRST_WAIT_MS);
 });
 
 test('a burst of losses gives one concealment per packet', () => {
@@ -101,9 +101,35 @@ for (const seed of [1, 2, 3, 4, 5]) {
     const { out, delays } = run(arrivals);
     assert.equal(out.filter((sequence) => sequence < 0).length, 2000 - new Set(arrivals.map(({ sequence }) => sequence)).size);
     out.forEach((sequence, place) => assert.ok(sequence === -1 || sequence === place));
-    assert.ok(Math.max(...delays) <= REORDER_WAIT_MS + 30 + 20, `${Math.max(...delays)}`);
+    assert.ok(Math.max(...delays) <= FIRST_WAIT_MS + 30 + 20, `${Math.max(...delays)}`);
   });
 }
+
+/** Every tenth packet comes `lateMs` after the one behind it; what of the last fifty of them was given up. */
+function givenUp(lateMs: number, packets = 2000): { lost: number; waitMs: number } {
+  const buffer = new JitterBuffer();
+  const { out } = run(
+    range(0, packets).map((sequence) => ({ sequence, at: sequence * 20 + (sequence % 10 === 5 ? 20 + lateMs : 0) })),
+    buffer,
+  );
+  return { lost: out.slice(-500).filter((sequence) => sequence < 0).length, waitMs: buffer.waitMs };
+}
+
+test('the wait grows to what came late, and no further than its bound', () => {
+  assert.deepEqual(givenUp(15), { lost: 0, waitMs: 25 });
+  assert.deepEqual(givenUp(90), { lost: 0, waitMs: 100 });
+  const { lost, waitMs } = givenUp(250);
+  assert.equal(lost, 50);
+  assert.equal(waitMs, MAX_WAIT_MS);
+});
+
+test('the wait shrinks while nothing that is missing comes, so that loss alone costs little', () => {
+  const buffer = new JitterBuffer();
+  const lossy = range(0, 3000).filter((sequence) => sequence % 20 !== 7).map((sequence) => ({ sequence, at: sequence * 20 }));
+  const { delays } = run(lossy, buffer);
+  assert.equal(buffer.waitMs, MIN_WAIT_MS);
+  assert.equal(Math.max(...delays.slice(-1000)), MIN_WAIT_MS);
+});
 
 test('whatever the numbers, output per packet is bounded and memory too', () => {
   fc.assert(

@@ -144,3 +144,69 @@ test('whatever is pushed, cleared and polled: sent, dropped and waiting add up, 
     { seed: 7, numRuns: 500 },
   );
 });
+
+/** An agent that gives a frame every `every` ms; ticks come in between. Ends with what was asked for. */
+function slowly(playout: Playout<number>, from: number, frames: number, every: number): Sent[] {
+  const sent: Sent[] = [];
+  let given = 0;
+  for (let at = from; given < frames; at += 20) {
+    for (; given < frames && from + given * every <= at; given++) playout.push(given, FRAME);
+    sent.push(...play(playout, [at]));
+  }
+  playout.finish();
+  sent.push(...play(playout, every20(from + Math.ceil((frames * every) / 20) * 20 + 20, 40)));
+  return sent;
+}
+
+/** Pauses between frames of sound: as many as a listener hears. */
+function pauses(sent: readonly Sent[]): number {
+  const sound = sent.filter(({ payload }) => payload !== null);
+  return sound.filter(({ mediaTime }, i) => i > 0 && mediaTime !== sound[i - 1].mediaTime + FRAME).length;
+}
+
+test('an agent slower than real time gives few long pauses instead of a stutter, all of it in order', () => {
+  const playout = new Playout<number>(0);
+  const sent = slowly(playout, 1000, 100, 24);
+  assert.deepEqual(sent.flatMap(({ payload }) => (payload === null ? [] : [payload])), Array.from({ length: 100 }, (_, i) => i));
+  assert.equal(playout.underruns, pauses(sent));
+  // A frame is 4 ms late each time: without gathering every fifth one would come after a pause.
+  assert.ok(pauses(sent) <= 6, `${pauses(sent)} pauses`);
+});
+
+test('the next sound of such an agent begins with what is gathered; quick agents forget it again', () => {
+  const playout = new Playout<number>(0);
+  slowly(playout, 1000, 30, 24);
+  const second = slowly(playout, 4000, 30, 24);
+  assert.ok(second[0].at > 4000 && second[0].at <= 4200, `${second[0].at}`);
+  for (let i = 0; i < 5; i++) slowly(playout, 10_000 + i * 5000, 30, 10);
+  assert.equal(slowly(playout, 50_000, 10, 10)[0].at, 50_000);
+});
+
+test('the end of a sound is not held back, nor one whose agent thinks for a while', () => {
+  const playout = new Playout<number>(0);
+  playout.push(0, FRAME);
+  play(playout, [1000, 1020, 1040, 1060]);
+  playout.push(1, FRAME);
+  assert.deepEqual(play(playout, [1080]).map(({ payload }) => payload), []);
+  playout.finish();
+  assert.deepEqual(play(playout, [1100]).map(({ payload }) => payload), [1]);
+  playout.clear();
+  playout.push(2, FRAME);
+  playout.finish();
+  play(playout, every20(3000, 5));
+  playout.push(3, FRAME);
+  play(playout, every20(4000, 3));
+  playout.push(4, FRAME);
+  const { underruns } = playout;
+  assert.deepEqual(play(playout, [5000]).map(({ payload }) => payload), [4], 'no longer than it thought');
+  assert.equal(playout.underruns, underruns);
+});
+
+test('a frame that comes alone after a stutter waits no longer than is gathered', () => {
+  const playout = new Playout<number>(0);
+  playout.push(0, FRAME);
+  play(playout, [1000, 1020, 1040, 1060]);
+  playout.push(1, FRAME);
+  const sent = play(playout, every20(1080, 10));
+  assert.equal(sent.find(({ payload }) => payload === 1)?.at, 1120);
+});

@@ -37,10 +37,12 @@ for (const [name, create] of Object.entries(DETECTORS)) {
   }
 
   test(`${name} does not take noise, hum or silence for speech`, () => {
+    let rumble = 0;
     const sounds: Record<string, (i: number, random: () => number) => number> = {
       silence: () => 0,
       'white noise': (_, random) => (random() - 0.5) * 2000,
       hum: (i) => 1500 * Math.sin((2 * Math.PI * 50 * i) / 16_000),
+      rumble: (_, random) => 40_000 * (rumble = 0.995 * rumble + 0.05 * (random() - 0.5)),
       clicks: (i) => (i % 16_000 === 0 ? 20_000 : 0),
     };
     for (const [sound, sample] of Object.entries(sounds)) {
@@ -48,6 +50,14 @@ for (const [name, create] of Object.entries(DETECTORS)) {
       const samples = Int16Array.from({ length: 16_000 * 10 }, (_, i) => sample(i, random));
       assert.deepEqual(listen(create(16_000), { rate: 16_000, samples }).events, [], sound);
     }
+  });
+
+  test(`${name} does not take for the caller what comes back of the agent's voice, and hears the caller all the same`, () => {
+    const wav = atRate(padded(readWav('hello.wav'), 500, 1500), 16_000);
+    const part = (divisor: number): Wav => ({ rate: 16_000, samples: wav.samples.map((sample) => sample / divisor) });
+    assert.equal(listen(create(16_000), addNoise(part(30), 4)).events.length, 2, 'loud enough to be speech');
+    assert.deepEqual(listen(create(16_000), addNoise(part(30), 4), settings, true).events, []);
+    assert.equal(listen(create(16_000), addNoise(part(6), 4), settings, true).events.length, 2);
   });
 
   test(`${name} hears quiet speech, and a high threshold does not`, () => {
@@ -86,13 +96,13 @@ test('level is relative to full scale', () => {
   assert.ok(Math.abs(levelOf(new Int16Array(10).fill(3277)) + 20) < 0.01);
 });
 
-function listen(detector: VoiceDetector, { rate, samples }: Wav, turn = settings): { events: { at: number; event: TurnEvent }[]; probabilities: number[] } {
+function listen(detector: VoiceDetector, { rate, samples }: Wav, turn = settings, echoing = false): { events: { at: number; event: TurnEvent }[]; probabilities: number[] } {
   const turns = new TurnDetector(turn);
   const events: { at: number; event: TurnEvent }[] = [];
   const probabilities: number[] = [];
   const size = rate / 100;
   for (let at = 0; at + size <= samples.length; at += size) {
-    const probability = detector.process(samples.subarray(at, at + size));
+    const probability = detector.process(samples.subarray(at, at + size), echoing);
     probabilities.push(probability);
     const event = turns.process(probability, 10);
     if (event !== null) events.push({ at: ((at + size) * 1000) / rate, event });

@@ -87,10 +87,11 @@ describe('packet path', () => {
 });
 
 function makePath(): { path: PacketPath; sent: Sent[]; counters: CounterBlock } {
-  const { core, counters } = makeCore({
+  const { core, paths, counters } = makeCore({
     secret: SECRET,
     previousSecret: undefined,
     cluster: 0,
+    routes: null,
     allowTargets: ['10.0.0.0/8'],
     maxFlows: 100,
     idleTimeoutMs: 60_000,
@@ -100,11 +101,13 @@ function makePath(): { path: PacketPath; sent: Sent[]; counters: CounterBlock } 
     shared: makeShared(),
     sourceRate: { perSecond: 1000, burst: 1000 },
     recovery: false,
-  }, null);
+  }, null, 0);
   const slots = () => ({ memory: new Uint8Array(16 * 1024), count: 16, slotAt: (i: number) => i * 1024 });
   const sent: Sent[] = [];
   const path = new PacketPath({
     core,
+    cluster: 0,
+    paths,
     counters,
     cookies,
     mtu: MTU,

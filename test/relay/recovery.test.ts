@@ -7,7 +7,7 @@ import { FlowSeal } from '../../src/relay/flow-seal.ts';
 import { NetworkList } from '../../src/relay/networks.ts';
 import { RecoveryDesk } from '../../src/relay/recovery-desk.ts';
 import { RecoveryMail, type RecoveryMessage } from '../../src/relay/recovery-mail.ts';
-import { makeShared, takeRecovered } from '../../src/relay/worker-setup.ts';
+import { makeShared, takeMail } from '../../src/relay/worker-setup.ts';
 import { type FlowStore, type FlowStoreEntry, MemoryStore } from '../../src/store/index.ts';
 import { parseAddress, type TransportAddress } from '../../src/wire/address.ts';
 import { writeEndpoint4 } from '../../src/wire/locator.ts';
@@ -153,7 +153,7 @@ function silence(situation: (typeof RESTARTS)[number][1], phase: number): number
   const check = bindingRequest(`${new RoutingKeys(SECRET).encodeUfrag({ cluster: 0, locator: { kind: 0, address: TARGET }, nonce: 1 })}:x`);
   const wayBack = verifiedEntry();
   for (; now < 10_000; now++) {
-    for (const answer of answers) if (answer.at === now) takeRecovered(core, answer.records, now);
+    for (const answer of answers) if (answer.at === now) takeMail({ core, paths: null }, answer.records, now);
     // The agent's clock has nothing to do with the caller's: its frames come half a frame later.
     if (agentTalks && now % 20 === (phase + 10) % 20) {
       assert.equal(core.openTrunk(wayBack, 0, wayBack.length, TARGET.ip, 0, TARGET.port), null);
@@ -171,6 +171,7 @@ function makeCore(recovery: RecoveryMail): RelayCore {
     keys: new RoutingKeys(SECRET),
     cookies: new TrunkCookies(SECRET),
     cluster: 0,
+    paths: null,
     allowTargets: new NetworkList(['10.0.0.0/8']),
     maxFlows: 16,
     idleTimeoutMs: 60_000,

@@ -23,6 +23,29 @@ test('the older URL takes offers and points at the same resource', async () => {
   assert.equal(response.headers.get('location'), '/v1/realtime/calls/rtc_1');
 });
 
+test('?dcid says which negotiated channel carries the events, in every form of an offer', async () => {
+  await using server = await startServer();
+  const form = new FormData();
+  form.set('sdp', OFFER);
+  for (const [path, body] of [['/v1/realtime/calls?dcid=0', OFFER], ['/v1/realtime?model=m&dcid=65534', OFFER], ['/v1/realtime/calls?dcid=7', form]] as const) {
+    const response = await server.post(path, body);
+    assert.equal(response.status, 201, path);
+    assert.equal(response.headers.get('earshot-events-channel'), /dcid=(\d+)/.exec(path)![1]);
+  }
+  assert.equal((await server.post('/v1/realtime/calls', OFFER)).headers.get('earshot-events-channel'), null);
+  const { value } = (await (await server.post('/v1/realtime/client_secrets', {})).json()) as { value: string };
+  assert.equal((await server.post('/v1/realtime/calls?dcid=1', OFFER, { key: value })).status, 201);
+  assert.deepEqual(server.calls.requests.map(({ eventsChannelId }) => eventsChannelId), [0, 65_534, 7, undefined, 1]);
+  for (const bad of ['dcid=', 'dcid=65535', 'dcid=-1', 'dcid=1.5', 'dcid=oai-events', 'dcid=000001', 'dcid=1&dcid=2', 'dcid=0x1', 'dcid=%20']) {
+    const response = await server.post(`/v1/realtime/calls?${bad}`, OFFER);
+    assert.equal(response.status, 400, bad);
+    const error = await errorOf(response);
+    assert.deepEqual([error.code, error.param], ['invalid_value', 'dcid'], bad);
+    assert.match(error.message, /^dcid: .*0 to 65534/, bad);
+  }
+  assert.equal(server.calls.requests.length, 5);
+});
+
 test('a form is read whether its fields are text or files, and its session reaches the call', async () => {
   await using server = await startServer();
   const session = { type: 'realtime', model: 'm', instructions: 'be kind', tools: [{ type: 'function', name: 't' }] };
@@ -124,7 +147,7 @@ test('offers that pile up are sent elsewhere instead of being queued without end
     server.calls.onCreate = async ({ offer }) => {
       if (server.calls.requests.length === 512) resolve();
       await released;
-      return { id: `rtc_${offer.length}`, answer: ANSWER, etag: 'e' };
+      return { id: `rtc_${offer.length}`, answer: ANSWER, etag: 'e', busySeconds: 0 };
     };
   });
   const request = `POST /v1/realtime/calls HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key-of-the-tests\r\nContent-Type: application/sdp\r\nContent-Length: ${OFFER.length}\r\n`;
@@ -183,7 +206,7 @@ test('a client that leaves before its answer does not keep a call', { timeout: 1
     server.calls.onCreate = () => {
       resolve();
       return new Promise((done) => {
-        answer = () => done({ id: 'rtc_left', answer: ANSWER, etag: 'e' });
+        answer = () => done({ id: 'rtc_left', answer: ANSWER, etag: 'e', busySeconds: 0 });
       });
     };
   });

@@ -31,7 +31,7 @@ export class FakeCalls implements CallService {
     }
     const id = `rtc_${this.requests.length}`;
     this.live.set(id, { etag: 'ice-1' });
-    return { id, answer: ANSWER, etag: 'ice-1' };
+    return { id, answer: ANSWER, etag: 'ice-1', busySeconds: 0.001 };
   }
 
   async hangup(id: string, reason: string): Promise<boolean> {

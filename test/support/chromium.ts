@@ -15,6 +15,10 @@ export interface ChromiumOptions {
   readonly refuse?: boolean;
   readonly viewport?: { readonly width: number; readonly height: number };
   readonly colorScheme?: 'light' | 'dark';
+  /** More switches of the command line. */
+  readonly args?: readonly string[];
+  /** Whether the browser logs its network traffic, as `closeAndListUdpDestinations` needs. Default true. */
+  readonly netLog?: boolean;
 }
 
 /** What a page said or heard, with `startedAt` in seconds of a clock that both recordings of a page share. */
@@ -47,7 +51,8 @@ export class Chromium {
       '--autoplay-policy=no-user-gesture-required',
       // Nothing of these tests is beyond this machine: no look-ups, so that every datagram of the browser is the call's.
       '--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost',
-      `--log-net-log=${path.join(folder, NET_LOG)}`,
+      ...(options.netLog === false ? [] : [`--log-net-log=${path.join(folder, NET_LOG)}`]),
+      ...(options.args ?? []),
     ];
     if (options.microphone) {
       const file = path.join(folder, 'microphone.wav');

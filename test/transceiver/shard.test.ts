@@ -47,6 +47,40 @@ async function call(through = relay): Promise<{ caller: TestCaller; id: string }
   return { caller, id };
 }
 
+test('on a declared channel session.created comes unasked, and others carry no events', async () => {
+  const channel = { label: 'whatever', negotiated: true, id: 4 };
+  const offer = newOffer({ channels: [channel] });
+  const { answer } = shard.createCall({ offer: offer.offer, session: SESSION, eventsChannelId: 4 });
+  const caller = new TestCaller(relay, shard.trunk, nextPort++, offer.accept(answer, performance.now()));
+  await caller.until('message');
+  assert.equal((JSON.parse(caller.messages[0]) as { type: string }).type, 'session.created');
+  const other = caller.session.openChannel({ label: 'oai-events' }, performance.now())!;
+  caller.session.sendMessage(other, '{"type":"session.update","event_id":"other","session":{"type":"realtime"}}', performance.now());
+  caller.session.sendMessage(4, '{"type":"nonsense","event_id":"declared"}', performance.now());
+  caller.drain();
+  await caller.until('message');
+  assert.deepEqual(caller.messages.slice(1).map((json) => (JSON.parse(json) as { type: string }).type), ['error']);
+  caller.close();
+});
+
+test('a declared channel that the peer has no stream for, or no section, harms nobody', async () => {
+  const offer = newOffer();
+  // The client says that it takes four streams.
+  const few = offer.offer.replace(/(a=sctp-init:)(\S+)/, (_line, name: string, value: string) => {
+    const init = Buffer.from(value, 'base64');
+    init.writeUInt16BE(4, 14);
+    return name + init.toString('base64');
+  });
+  const { answer } = shard.createCall({ offer: few, session: SESSION, eventsChannelId: 4 });
+  const caller = new TestCaller(relay, shard.trunk, nextPort++, offer.accept(answer, performance.now()));
+  await caller.until('connected');
+  caller.sendAudio(FRAME, 0);
+  await heardAtLeast(caller, 1);
+  assert.deepEqual(caller.messages, []);
+  caller.close();
+  assert.throws(() => shard.createCall({ offer: newOffer({ data: false }).offer, session: SESSION, eventsChannelId: 4 }), { status: 400, param: 'dcid' });
+});
+
 async function heardAtLeast(caller: TestCaller, count: number): Promise<void> {
   while (caller.heard < count) await caller.until('audio');
 }

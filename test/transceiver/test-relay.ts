@@ -4,7 +4,7 @@ import { randomFillSync } from 'node:crypto';
 import { openUdpSocket } from '../../src/net/open-udp-socket.ts';
 import { TrunkBundler } from '../../src/net/trunk-bundler.ts';
 import type { UdpSocket, UdpSocketHandler } from '../../src/net/udp-socket.ts';
-import { DtlsCertificate, loadSrtpCiphers, Offerer, type Session } from '../../src/webrtc/index.ts';
+import { DtlsCertificate, loadSrtpCiphers, Offerer, type OffererOptions, type Session } from '../../src/webrtc/index.ts';
 import { parseAddress, type TransportAddress } from '../../src/wire/address.ts';
 import { TrunkCookies, TrunkReader } from '../../src/wire/trunk.ts';
 
@@ -13,9 +13,9 @@ const certificate = await DtlsCertificate.generate();
 const { ciphers } = loadSrtpCiphers();
 
 /** An offer of Earshot's own client core. */
-export function newOffer(options: { audio?: boolean; data?: boolean } = {}): Offerer {
-  const { audio = true, data = true } = options;
-  return new Offerer({ certificate, audio, data, ciphers, random: randomFillSync, ntpEpochOffset: performance.timeOrigin });
+export function newOffer(options: { audio?: boolean; data?: boolean; channels?: OffererOptions['channels'] } = {}): Offerer {
+  const { audio = true, data = true, channels = [] } = options;
+  return new Offerer({ certificate, audio, data, channels, ciphers, random: randomFillSync, ntpEpochOffset: performance.timeOrigin });
 }
 
 /** The relay's end of a trunk, on a real socket: callers of the test speak through it under addresses of their choice. */

@@ -44,7 +44,7 @@ test('a person chooses the agent, sees who spoke when, what was said, and where 
   await page.getByRole('combobox', { name: 'Agent' }).selectOption('echo');
   await page.getByRole('button', { name: 'Talk' }).click();
   await statusIs(page, 'Listening');
-  assert.ok(server.requests.includes('POST /v1/realtime/calls?model=echo'), server.requests.join());
+  assert.ok(server.requests.includes('POST /v1/realtime/calls?model=echo&dcid=1'), server.requests.join());
   assert.equal(await page.getByRole('combobox', { name: 'Agent' }).isDisabled(), true);
   assert.equal(await page.getByRole('heading', { name: 'Conversation' }).isVisible(), false, 'nobody has spoken yet');
 

@@ -117,6 +117,11 @@ export class DataChannels {
     this.#association.handlePacket(data, now);
   }
 
+  /** What was sent and is not acknowledged at `at` is sent again then, if not earlier. */
+  hurry(at: number): void {
+    this.#association.hurry(at);
+  }
+
   handleTimeout(now: number): void {
     this.#now = now;
     this.#association.handleTimeout(now);
@@ -133,7 +138,7 @@ export class DataChannels {
     const { id } = about;
     if (!about.negotiated) this.#association.send(id, Ppid.control, encodeOpen(about), RELIABLE, now);
     this.#channels.set(id, this.#newChannel(about, 'local'));
-    if (about.negotiated && this.#isEstablished) this.#opened(this.#channels.get(id)!);
+    if (about.negotiated && this.#isEstablished) this.#openedByAgreement(this.#channels.get(id)!);
     return id;
   }
 
@@ -234,8 +239,16 @@ export class DataChannels {
     this.#isEstablished = true;
     for (const channel of this.#channels.values()) {
       if (channel.state === 'closing') this.#association.resetStream(channel.about.id, this.#now);
-      else if (channel.about.negotiated) this.#opened(channel);
+      else if (channel.about.negotiated) this.#openedByAgreement(channel);
     }
+  }
+
+  /** A peer with fewer streams than the id needs has no such channel. */
+  #openedByAgreement(channel: Channel): void {
+    const { id } = channel.about;
+    if (id < this.#association.outboundStreams) return this.#opened(channel);
+    this.#channels.delete(id);
+    this.#events.push({ type: 'channel-closed', channelId: id });
   }
 
   #forgetChannels(): void {

@@ -192,9 +192,25 @@ export class DtlsEndpoint {
     this.#flights.mtu = bytes;
   }
 
-  /** The peer has one of {@link flightDatagrams}, as something else than DTLS tells: it is not repeated unasked. */
+  /** Milliseconds, measured by ICE: flights that are sent from now on are repeated accordingly. */
+  set roundTripTime(time: number) {
+    this.#flights.roundTripTime = time;
+  }
+
+  /** The peer has one of {@link flightDatagrams}, as something else than DTLS tells: the others are repeated without it. */
   confirmDelivery(datagram: Uint8Array): void {
     this.#flights.confirm(datagram);
+  }
+
+  /** Sends what may be missing of our flight at once: there is a way now, and there was none when it was sent. */
+  sendFlightNow(now: number): void {
+    this.#now = now;
+    if (this.#flights.sendNow(now)) this.counters.flightsRetransmitted++;
+  }
+
+  /** A record of the peer under keys of this handshake has come: so the peer does receive what is sent to it. */
+  get peerProtected(): boolean {
+    return this.#peerProtected;
   }
 
   /**

@@ -25,7 +25,10 @@ export type FlightItem =
  * First time-out in milliseconds. RFC 6347 says 1 s for want of knowledge; most callers are within 200 ms, a person is
  * waiting, and a flight repeated in vain is one or two packets.
  */
-const initialTimeout = 200;
+const defaultTimeout = 200;
+/** Bounds of the first time-out, in milliseconds, where the round trip is known. */
+const minTimeout = 50;
+const maxFirstTimeout = 1_000;
 /** Longest time-out in milliseconds, instead of 60 s: a path that heals should carry the call within two seconds. */
 const maxTimeout = 2_000;
 /** A flight is not repeated more often than this (ms), however often the peer repeats itself: its datagrams come in groups. */
@@ -56,7 +59,8 @@ export class FlightSender {
   readonly #sent = new Map<string, Piece>();
   /** As they were sent last, without those that are known to have arrived. */
   #datagrams: SealedDatagram[] = [];
-  #timeout = initialTimeout;
+  #firstTimeout = defaultTimeout;
+  #timeout = defaultTimeout;
   #sentAt = Number.NEGATIVE_INFINITY;
   #deadline = Number.POSITIVE_INFINITY;
 
@@ -77,6 +81,11 @@ export class FlightSender {
     this.#mtu = bytes;
   }
 
+  /** Milliseconds, as something else has measured them (RFC 9147, section 5.8.2: one and a half are waited). Counts from the next flight. */
+  set roundTripTime(time: number) {
+    this.#firstTimeout = Math.min(Math.max(1.5 * time, minTimeout), maxFirstTimeout);
+  }
+
   /** The datagrams of the flight that may be missing at the peer, as they were sent last. */
   get datagrams(): readonly Uint8Array[] {
     return this.#datagrams.map(({ data }) => data);
@@ -87,7 +96,7 @@ export class FlightSender {
     this.stop();
     this.#items = items;
     this.#pending = items.map(whole);
-    this.#timeout = initialTimeout;
+    this.#timeout = this.#firstTimeout;
     this.#deadline = awaitsAnswer ? now + this.#timeout : Number.POSITIVE_INFINITY;
     this.#sendPending(now);
   }
@@ -105,17 +114,21 @@ export class FlightSender {
   handleTimeout(now: number): boolean {
     if (now < this.#deadline) return false;
     this.#timeout = Math.min(this.#timeout * 2, maxTimeout);
-    this.#deadline = now + this.#timeout;
-    this.#sendPending(now);
+    this.#sendAgain(now);
+    return true;
+  }
+
+  /** Sends what may be missing without waiting for the time-out, when it cannot have arrived. True when there was something. */
+  sendNow(now: number): boolean {
+    if (this.#pending.length === 0) return false;
+    this.#sendAgain(now);
     return true;
   }
 
   /** The peer repeats the flight that ours answers: it lacks ours. True when ours was sent again. */
   repeat(now: number): boolean {
     if (this.#items.length === 0 || now - this.#sentAt < minInterval) return false;
-    if (this.#deadline !== Number.POSITIVE_INFINITY) this.#deadline = now + this.#timeout;
-    if (this.#pending.length === 0) this.#pending = this.#items.map(whole);
-    this.#sendPending(now);
+    this.#sendAgain(now);
     return true;
   }
 
@@ -133,23 +146,37 @@ export class FlightSender {
       this.stop();
       return true;
     }
+    this.#datagrams = this.#datagrams.filter(({ pieces }) => pieces.some((piece) => this.#misses(piece)));
     // Doubled when it fires.
-    this.#timeout = initialTimeout / 2;
+    this.#timeout = this.#firstTimeout / 2;
     this.#deadline = Math.min(this.#deadline, Math.max(now, this.#sentAt + minInterval));
     return false;
   }
 
-  /** The peer has this datagram, byte by byte one of {@link datagrams}: what it holds is not sent again by itself. */
+  /**
+   * The peer has this datagram, byte by byte one of {@link datagrams}: what it holds is not sent again with the rest. The
+   * time-out goes on: once everything has arrived and no answer comes, it is the answer that was lost, and the whole
+   * flight asks for it.
+   */
   confirm(datagram: Uint8Array): void {
     const confirmed = this.#datagrams.find(({ data }) => Buffer.compare(data, datagram) === 0);
     if (!confirmed) return;
     this.#datagrams = this.#datagrams.filter((other) => other !== confirmed);
     for (const piece of confirmed.pieces) this.#settle(piece);
-    if (this.#pending.length === 0) this.#deadline = Number.POSITIVE_INFINITY;
+  }
+
+  #misses(piece: Piece): boolean {
+    return this.#pending.some(({ item, start, end }) => item === piece.item && (start === end || (start < piece.end && end > piece.start)));
   }
 
   #settle(piece: Piece): void {
     this.#pending = this.#pending.flatMap((other) => without(other, piece));
+  }
+
+  #sendAgain(now: number): void {
+    if (this.#deadline !== Number.POSITIVE_INFINITY) this.#deadline = now + this.#timeout;
+    if (this.#pending.length === 0) this.#pending = this.#items.map(whole);
+    this.#sendPending(now);
   }
 
   /** Fills datagrams with records, one fragment each; small messages share a datagram, large ones are cut. */

@@ -14,7 +14,6 @@ export type {
   DtlsState,
   DtlsTransmit,
 } from './endpoint.ts';
-export { warmKeyExchange } from './key-share-hybrid.ts';
 export type { DtlsVersion, NamedGroup } from './registry.ts';
 export type { AlertDescription } from './alert.ts';
 export { fingerprintAlgorithms, formatFingerprint, parseFingerprint } from './fingerprint.ts';

@@ -15,7 +15,6 @@ import type { NamedGroup } from './registry.ts';
 const encapsulationKeyLength = 1184;
 const ciphertextLength = 1088;
 const x25519Length = 32;
-const warmRounds = 8;
 
 /** What a server answers to a client's share. */
 export interface KeyAgreement {
@@ -37,16 +36,6 @@ export function answerKeyShare(group: NamedGroup, share: Uint8Array, prepared: K
 /** A client's key pair for any group. */
 export function generateAnyKeyShare(group: NamedGroup): KeyShare<NamedGroup> {
   return group === 'x25519mlkem768' ? generateHybrid() : generateKeyShare(group);
-}
-
-/**
- * Runs the post-quantum exchange a few times, which takes some 60 ms: the first three of a thread take over 10 ms each,
- * until they are compiled, and later ones 1 ms. To be called once by a thread that serves callers, before they come.
- */
-export function warmKeyExchange(): void {
-  const prepared = generateKeyShare('x25519');
-  const { publicKey } = generateHybrid();
-  for (let i = 0; i < warmRounds; i++) answerHybrid(publicKey, prepared);
 }
 
 function answerHybrid(share: Uint8Array, prepared: KeyShare): KeyAgreement | null {

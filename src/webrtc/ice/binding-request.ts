@@ -3,6 +3,7 @@ import { BINDING, StunAttribute } from '../stun/attributes.ts';
 import type { StunMessage } from '../stun/message.ts';
 import type { StunWriter } from '../stun/writer.ts';
 import type { IceCredentials } from './credentials.ts';
+import type { StunCargo } from './stun-cargo.ts';
 
 /** One pair of credentials, from one offer and answer to the next ICE restart. */
 export interface IceGeneration {
@@ -43,31 +44,32 @@ export function authenticateRequest(request: StunMessage, generation: IceGenerat
 }
 
 /**
- * Writes the answer to an authenticated request: success with the address it came from, 420 for attributes that we
- * would have to understand, or 487 when the sender claims our own role.
+ * What is wrong with an authenticated request: attributes that we would have to understand, or our own role.
  * @param conflicting the role attribute that the sender must not use
  */
+export function requestFault(request: StunMessage, conflicting: number): RequestFault | null {
+  if (request.unknownRequired.length > 0) return 'unknown-attribute';
+  return request.has(conflicting) ? 'role-conflict' : null;
+}
+
+/** Writes the answer to an authenticated request: success with the address it came from, 420 or 487 for a fault. */
 export function answerRequest(
   request: StunMessage,
+  fault: RequestFault | null,
   from: TransportAddress,
   generation: IceGeneration,
-  conflicting: number,
   writer: StunWriter,
-): { readonly data: Uint8Array; readonly fault: RequestFault | null } {
-  const unknown = request.unknownRequired;
-  let fault: RequestFault | null = null;
-  if (unknown.length > 0) {
-    fault = 'unknown-attribute';
-    writer.begin('error', BINDING, request.transactionId);
+  cargo: StunCargo | null,
+): Uint8Array {
+  writer.begin(fault ? 'error' : 'success', BINDING, request.transactionId);
+  if (fault === 'unknown-attribute') {
     writer.errorCode(420);
-    writer.unknownAttributes(unknown);
-  } else if (request.has(conflicting)) {
-    fault = 'role-conflict';
-    writer.begin('error', BINDING, request.transactionId);
+    writer.unknownAttributes(request.unknownRequired);
+  } else if (fault === 'role-conflict') {
     writer.errorCode(487);
   } else {
-    writer.begin('success', BINDING, request.transactionId);
     writer.xorMappedAddress(from);
+    cargo?.load(writer);
   }
-  return { data: writer.finish(generation.local.password), fault };
+  return writer.finish(generation.local.password);
 }

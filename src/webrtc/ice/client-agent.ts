@@ -9,6 +9,7 @@ import {
   authenticateRequest,
   iceGeneration,
   readBinding,
+  requestFault,
   type AuthenticationFault,
   type IceGeneration,
   type RequestFault,
@@ -16,6 +17,7 @@ import {
 } from './binding-request.ts';
 import type { IceCredentials } from './credentials.ts';
 import { IceOutbox } from './outbox.ts';
+import type { StunCargo } from './stun-cargo.ts';
 
 export interface IceClientOptions {
   readonly local: IceCredentials;
@@ -64,6 +66,7 @@ interface Pair {
 interface Transaction {
   readonly id: Uint8Array;
   readonly pair: Pair;
+  readonly nominates: boolean;
   readonly sentAt: number;
 }
 
@@ -78,6 +81,8 @@ const MIN_CONSENT_INTERVAL = 2_500;
 const MAX_CONSENT_INTERVAL = 5_000;
 /** Checks that may still be answered; older ones are forgotten. */
 const MAX_TRANSACTIONS = 16;
+/** So many unanswered checks in a row, and the other candidates are tried. */
+const SILENT_CHECKS = 2;
 export const MAX_REMOTE_CANDIDATES = 16;
 /** Of a peer-reflexive candidate with the highest local preference (RFC 8445, section 5.1.2). */
 const PRIORITY = ((110 << 24) | (0xffff << 8) | 0xff) >>> 0;
@@ -90,11 +95,13 @@ const PRIORITY = ((110 << 24) | (0xffff << 8) | 0xff) >>> 0;
  *       └─ first answer: selected, connected; the others rest
  *            └─ a check every 2.5 to 5 s: round-trip time and consent (RFC 7675);
  *               unanswered, the next after 0.5, 1, 1.6, 1.6 … s
+ *                 ├─ two unanswered: the others are checked too, and the first that answers is selected
  *                 └─ 30 s without an answer: failed
  *
  * Deviations from RFC 8445, all fit for a peer with a public address:
- * - Every check nominates (the aggressive nomination of RFC 5245): a lite server needs none before it sends, and one
- *   exchange fewer is one round trip fewer.
+ * - With one candidate every check nominates (the aggressive nomination of RFC 5245): a lite server needs none before it
+ *   sends, and one exchange fewer is one round trip fewer. With several only those of the selected one do, the first at
+ *   once and before anything else is sent there: or else the server would go where the check came from that took longest.
  * - The first repetition comes after 100 ms instead of 500, as browsers do it; each check is a transaction of its own,
  *   so that an answer always measures one round trip.
  * - The role never changes: a peer that controls as well gets 487, and our own 487 is fatal.
@@ -118,6 +125,8 @@ export class IceClientAgent {
     'role-conflict': 0,
   };
 
+  /** What checks and answers carry besides; null while there is nothing. To be set before the first check is due. */
+  cargo: StunCargo | null = null;
   readonly #random: RandomSource;
   readonly #consentTimeout: number;
   readonly #connectTimeout: number;
@@ -130,6 +139,8 @@ export class IceClientAgent {
   #chosen: Pair | null = null;
   #nextSlot: number;
   #failAt: number;
+  /** Checks of the chosen pair since its last answer. */
+  #unanswered = 0;
   #checksSent = 0;
   #lastAnswerAt: number | null = null;
   #roundTripTime: number | null = null;
@@ -142,7 +153,7 @@ export class IceClientAgent {
     this.#nextSlot = options.now;
     this.#failAt = options.now + this.#connectTimeout;
     this.#random(this.#tieBreaker);
-    for (const remote of options.remoteCandidates) this.addRemoteCandidate(remote, options.now);
+    for (const remote of options.remoteCandidates) this.#addPair(remote, options.now);
   }
 
   get state(): IceState {
@@ -166,9 +177,7 @@ export class IceClientAgent {
 
   /** A trickled candidate. One too many, or a known one, is ignored. */
   addRemoteCandidate(remote: TransportAddress, now: number): void {
-    if (this.#pairs.length === MAX_REMOTE_CANDIDATES) return;
-    if (this.#pairs.some((pair) => sameAddress(pair.remote, remote))) return;
-    this.#pairs.push({ remote, nextCheckAt: now, backOff: FIRST_BACK_OFF });
+    this.#addPair(remote, now);
     this.#sendDueChecks(now);
   }
 
@@ -181,7 +190,7 @@ export class IceClientAgent {
     const fault = readBinding(message, data);
     if (fault) return this.#drop(fault);
     if (message.class === 'indication') return this.#drop('indication');
-    return message.class === 'request' ? this.#handleRequest(from) : this.#handleResponse(from, now);
+    return message.class === 'request' ? this.#handleRequest(from, now) : this.#handleResponse(from, now);
   }
 
   handleTimeout(now: number): void {
@@ -203,6 +212,7 @@ export class IceClientAgent {
     this.#generation = iceGeneration(local, remote);
     this.#transactions = [];
     this.#chosen = null;
+    this.#unanswered = 0;
     this.#failAt = now + this.#connectTimeout;
     this.#outbox.enter('checking');
     this.handleNetworkChange(now);
@@ -226,12 +236,19 @@ export class IceClientAgent {
     };
   }
 
-  #handleRequest(from: TransportAddress): boolean {
+  #addPair(remote: TransportAddress, now: number): void {
+    if (this.#pairs.length === MAX_REMOTE_CANDIDATES) return;
+    if (this.#pairs.some((pair) => sameAddress(pair.remote, remote))) return;
+    this.#pairs.push({ remote, nextCheckAt: now, backOff: FIRST_BACK_OFF });
+  }
+
+  #handleRequest(from: TransportAddress, now: number): boolean {
     const fault = authenticateRequest(message, this.#generation);
     if (fault) return this.#drop(fault);
-    const answer = answerRequest(message, from, this.#generation, StunAttribute.iceControlling, writer);
-    if (answer.fault) this.counters[answer.fault]++;
-    this.#outbox.transmit(answer.data, from);
+    const requestError = requestFault(message, StunAttribute.iceControlling);
+    if (requestError) this.counters[requestError]++;
+    else this.cargo?.unload(message, now, this.#roundTripTime);
+    this.#outbox.transmit(answerRequest(message, requestError, from, this.#generation, writer, this.cargo), from);
     return true;
   }
 
@@ -251,15 +268,28 @@ export class IceClientAgent {
     }
     this.#measure(now - transaction.sentAt);
     this.#lastAnswerAt = now;
-    this.#chosen ??= transaction.pair;
-    if (transaction.pair === this.#chosen) this.#renewConsent(this.#chosen, now);
+    const { pair, nominates } = transaction;
+    const isNew = pair !== this.#chosen && (this.#chosen === null || this.#isSilent);
+    if (isNew) this.#chosen = pair;
+    if (pair === this.#chosen) this.#renewConsent(pair, nominates, now);
+    this.cargo?.unload(message, now, this.#roundTripTime);
+    if (isNew && !nominates) {
+      pair.nextCheckAt = now;
+      pair.backOff = CONSENT_BACK_OFF;
+      this.#nextSlot = now;
+      this.#sendDueChecks(now);
+    }
     return true;
   }
 
-  #renewConsent(pair: Pair, now: number): void {
+  #renewConsent(pair: Pair, nominated: boolean, now: number): void {
     this.#failAt = now + this.#consentTimeout;
-    pair.nextCheckAt = now + this.#consentInterval();
-    pair.backOff = CONSENT_BACK_OFF;
+    this.#unanswered = 0;
+    // One that nominates is repeated until it is answered.
+    if (nominated) {
+      pair.nextCheckAt = now + this.#consentInterval();
+      pair.backOff = CONSENT_BACK_OFF;
+    }
     if (!this.accepts(pair.remote)) this.#outbox.select(pair.remote);
     this.#outbox.enter('connected');
   }
@@ -271,19 +301,29 @@ export class IceClientAgent {
   /** While connecting, at most one check leaves per pacing slot; later, the chosen pair's when it is due. */
   #sendDueChecks(now: number): void {
     if (now < this.#nextCheckAt()) return;
-    const pair = this.#chosen ?? this.#earliest();
-    this.#check(pair, now);
+    const pair = this.#next();
+    const more = this.#check(pair, now);
+    // Checks that leave in a row for the sake of their cargo say nothing of silence.
+    if (pair === this.#chosen && !more && ++this.#unanswered === SILENT_CHECKS) {
+      for (const other of this.#pairs) if (other !== pair) this.#schedule(other, now);
+    }
     this.#nextSlot = now + PACING;
-    pair.nextCheckAt = now + pair.backOff;
-    pair.backOff = Math.min(pair.backOff * 2, LAST_BACK_OFF);
+    pair.nextCheckAt = now + (more ? PACING : pair.backOff);
+    if (!more) pair.backOff = Math.min(pair.backOff * 2, LAST_BACK_OFF);
   }
 
   #nextCheckAt(): number {
     if (this.#pairs.length === 0) return Number.POSITIVE_INFINITY;
-    return Math.max((this.#chosen ?? this.#earliest()).nextCheckAt, this.#nextSlot);
+    return Math.max(this.#next().nextCheckAt, this.#nextSlot);
   }
 
-  #earliest(): Pair {
+  /** Whether the chosen pair has fallen silent, so that another may take its place. */
+  get #isSilent(): boolean {
+    return this.#unanswered >= SILENT_CHECKS;
+  }
+
+  #next(): Pair {
+    if (this.#chosen !== null && !this.#isSilent) return this.#chosen;
     return this.#pairs.reduce((a, b) => (b.nextCheckAt < a.nextCheckAt ? b : a));
   }
 
@@ -292,7 +332,8 @@ export class IceClientAgent {
     pair.backOff = FIRST_BACK_OFF;
   }
 
-  #check(pair: Pair, now: number): void {
+  /** True when there is reason for another soon. */
+  #check(pair: Pair, now: number): boolean {
     const { local, remote } = this.#generation;
     const id = new Uint8Array(12);
     this.#random(id);
@@ -300,11 +341,14 @@ export class IceClientAgent {
     writer.text(StunAttribute.username, `${remote.ufrag}:${local.ufrag}`);
     writer.uint32(StunAttribute.priority, PRIORITY);
     writer.attribute(StunAttribute.iceControlling, this.#tieBreaker);
-    writer.flag(StunAttribute.useCandidate);
+    const nominates = this.#pairs.length === 1 || pair === this.#chosen;
+    if (nominates) writer.flag(StunAttribute.useCandidate);
+    const more = this.cargo?.load(writer) ?? false;
     this.#outbox.transmit(writer.finish(remote.password), pair.remote);
     this.#checksSent++;
-    this.#transactions.push({ id, pair, sentAt: now });
+    this.#transactions.push({ id, pair, nominates, sentAt: now });
     if (this.#transactions.length > MAX_TRANSACTIONS) this.#transactions.shift();
+    return more;
   }
 
   #consentInterval(): number {

@@ -8,6 +8,7 @@ import {
   authenticateRequest,
   iceGeneration,
   readBinding,
+  requestFault,
   type AuthenticationFault,
   type IceGeneration,
   type RequestFault,
@@ -15,6 +16,7 @@ import {
 } from './binding-request.ts';
 import type { IceCredentials } from './credentials.ts';
 import { IceOutbox } from './outbox.ts';
+import type { StunCargo } from './stun-cargo.ts';
 
 export interface IceLiteOptions {
   readonly local: IceCredentials;
@@ -99,6 +101,8 @@ export class IceLiteAgent {
     'role-conflict': 0,
   };
 
+  /** What the answers to checks carry besides; null while there is nothing. */
+  cargo: StunCargo | null = null;
   readonly #consentTimeout: number;
   readonly #connectTimeout: number;
   readonly #outbox = new IceOutbox();
@@ -194,11 +198,13 @@ export class IceLiteAgent {
 
     const repeated = this.#remembers(message.transactionId);
     if (repeated && !this.accepts(from)) return this.#drop('replayed-elsewhere');
-    const answer = answerRequest(message, from, generation, StunAttribute.iceControlled, writer);
-    this.#outbox.transmit(answer.data, from);
+    const requestError = requestFault(message, StunAttribute.iceControlled);
+    const cargo = generation === this.#generation ? this.cargo : null;
+    if (!repeated && !requestError) cargo?.unload(message, now, null);
+    this.#outbox.transmit(answerRequest(message, requestError, from, generation, writer, cargo), from);
     if (repeated) return this.#drop('repeated');
     this.#recent[this.#requests++ % REPLAY_WINDOW] = fold(message.transactionId);
-    if (answer.fault) this.counters[answer.fault]++;
+    if (requestError) this.counters[requestError]++;
     else this.#accept(from, generation, now);
     return true;
   }

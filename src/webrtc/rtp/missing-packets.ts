@@ -32,6 +32,11 @@ export class MissingPackets {
     this.#highest = sequence;
   }
 
+  /** What was in that packet (its number, 16 bits) has come another way. */
+  handleRecovered(sequence: number): void {
+    if (this.#missing.length > 0) this.#missing = this.#missing.filter((packet) => (packet.sequence & 0xffff) !== sequence);
+  }
+
   /** When `take` has something to say; Infinity when nothing is missing. */
   get nextAt(): number {
     let at = Number.POSITIVE_INFINITY;

@@ -9,7 +9,8 @@
 
 /** Blocks in one packet that are read; browsers send up to three, and the length of Opus packets bounds the rest. */
 export const MAX_RED_BLOCKS = 9;
-const MAX_BLOCK_LENGTH = 0x3ff;
+/** Longest block that can travel as an older one. */
+export const MAX_RED_BLOCK_LENGTH = 0x3ff;
 const MAX_TIMESTAMP_OFFSET = 0x3fff;
 const REDUNDANT_HEADER_LENGTH = 4;
 
@@ -92,6 +93,6 @@ export function writeRed(out: Uint8Array, payloadType: number, older: readonly R
 
 /** With its header; 0 for a block that cannot be sent. */
 function sizeOf({ payload, timestampOffset }: RedBlock): number {
-  const fits = payload.length <= MAX_BLOCK_LENGTH && timestampOffset <= MAX_TIMESTAMP_OFFSET;
+  const fits = payload.length <= MAX_RED_BLOCK_LENGTH && timestampOffset <= MAX_TIMESTAMP_OFFSET;
   return fits ? REDUNDANT_HEADER_LENGTH + payload.length : 0;
 }

@@ -2,6 +2,7 @@ import type { RandomSource, Timeout } from '../machine.ts';
 import { readUint16 } from './integers.ts';
 import { MissingPackets } from './missing-packets.ts';
 import { ReceiveStream } from './receive-stream.ts';
+import { RedSender, type RedDistance } from './red-sender.ts';
 import {
   parseRtcp,
   writeGoodbye,
@@ -37,6 +38,15 @@ export interface RtpSessionOptions {
   readonly transportFeedback: boolean;
   /** Negotiated `a=rtcp-rsize`. */
   readonly reducedSize: boolean;
+  /** Redundancy (RFC 2198) for what is sent, where it was negotiated. */
+  readonly red?: RedOptions;
+}
+
+export interface RedOptions {
+  readonly payloadType: number;
+  /** Payload type of the blocks inside. */
+  readonly blockType: number;
+  readonly distance: RedDistance;
 }
 
 /** One packet to send. */
@@ -80,6 +90,8 @@ export interface RtpSessionStats {
   readonly octetsSent: number;
   readonly packetsRetransmitted: number;
   readonly packetsRequested: number;
+  /** Older frames that go along with each one now. */
+  readonly redundancy: number;
   readonly faults: Readonly<Record<RtpFault, number>>;
 }
 
@@ -103,6 +115,7 @@ export class RtpSession {
   readonly #packet = new RtpPacket();
   readonly #send: SendStream;
   readonly #history: SendHistory | null;
+  readonly #red: RedSender | null;
   readonly #transportLog = new TransportLog();
   readonly #rtcp = new Uint8Array(MAX_RTCP_LENGTH + 64);
   readonly #faults: Record<RtpFault, number> = {
@@ -121,6 +134,10 @@ export class RtpSession {
   #feedbackCount = 0;
   #mediaSsrc = 0;
   #sentAtLastReport = 0;
+  /** Highest sequence number in the peer's last report. */
+  #reportedSequence = 0;
+  /** Packets that it has asked for again since: repeated ones count as received, and hide what the path loses. */
+  #requestedSinceReport = 0;
   #packetsReceived = 0;
   #octetsReceived = 0;
   #packetsRetransmitted = 0;
@@ -133,6 +150,8 @@ export class RtpSession {
     this.#send = new SendStream(options.ssrc, options.clockRate, encode(options.mid), options.random);
     if (options.transportFeedback) this.#send.header.transportSequence = 0;
     this.#history = options.nack ? new SendHistory() : null;
+    const { red } = options;
+    this.#red = red === undefined ? null : new RedSender(red.blockType, red.distance);
     this.#now = now;
     this.#reportAt = now + rtcpInterval(options.random, true);
   }
@@ -154,6 +173,11 @@ export class RtpSession {
     return packet;
   }
 
+  /** The frame of a lost packet came as redundancy in a later one: it need not be asked for. */
+  handleRecovered(ssrc: number, sequence: number): void {
+    if (this.#options.nack) this.#find(ssrc)?.missing.handleRecovered(sequence & 0xffff);
+  }
+
   /** One authentic packet, compound or reduced-size. */
   handleRtcp(buffer: Uint8Array, length: number, now: number): void {
     this.#now = now;
@@ -169,11 +193,13 @@ export class RtpSession {
    */
   writeRtp(out: Uint8Array, frame: RtpFrame, now: number): number {
     this.#now = now;
-    const { payload } = frame;
+    const redundant = this.#red === null ? null : this.#red.pack(frame.payload, frame.timestamp);
+    const payload = redundant ?? frame.payload;
+    const payloadType = redundant === null ? frame.payloadType : this.#options.red!.payloadType;
     if (payload.length + MAX_RTP_HEADER_LENGTH > out.length) {
       throw new RangeError(`a payload of ${payload.length} bytes does not fit a buffer of ${out.length}`);
     }
-    const header = this.#send.nextHeader(frame.payloadType, frame.timestamp, frame.marker, frame.audioLevel ?? -1);
+    const header = this.#send.nextHeader(payloadType, frame.timestamp, frame.marker, frame.audioLevel ?? -1);
     const headerLength = writeRtpHeader(out, header, this.#options.extensions);
     out.set(payload, headerLength);
     const length = headerLength + payload.length;
@@ -226,6 +252,7 @@ export class RtpSession {
       octetsSent: this.#send.octets,
       packetsRetransmitted: this.#packetsRetransmitted,
       packetsRequested: this.#packetsRequested,
+      redundancy: this.#red?.distance ?? 0,
       faults: { ...this.#faults },
     };
   }
@@ -257,12 +284,20 @@ export class RtpSession {
 
   #handleReports(reports: readonly ReportBlock[], now: number): void {
     for (const report of reports) {
-      if (report.ssrc === this.#options.ssrc) this.#send.handleReport(report, now + this.#options.ntpEpochOffset);
+      if (report.ssrc !== this.#options.ssrc) continue;
+      this.#send.handleReport(report, now + this.#options.ntpEpochOffset);
+      // A report on an interval in which nothing was sent says nothing of the path.
+      const expected = (report.highestSequence - this.#reportedSequence) >>> 0;
+      if (expected === 0) continue;
+      this.#red?.handleLoss(Math.max(report.fractionLost / 256, this.#requestedSinceReport / expected));
+      this.#reportedSequence = report.highestSequence;
+      this.#requestedSinceReport = 0;
     }
   }
 
   #request(sequences: readonly number[]): void {
     if (!this.#history) return;
+    this.#requestedSinceReport += sequences.length;
     for (const sequence of sequences) if (this.#requested.length < MAX_REQUESTED) this.#requested.push(sequence);
   }
 

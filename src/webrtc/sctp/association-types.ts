@@ -1,5 +1,6 @@
 import type { RandomSource, Timeout } from '../machine.ts';
 import type { DataFault, DataPathDump } from './data-path.ts';
+import type { InitParameters } from './init.ts';
 import type { PacketFault } from './packet.ts';
 
 export interface SctpOptions {
@@ -9,6 +10,8 @@ export interface SctpOptions {
   readonly maxMessageSize: number;
   readonly random: RandomSource;
   readonly now: number;
+  /** Set when both sides' INIT chunks have travelled with offer and answer (SNAP): the association is born established. */
+  readonly agreed?: SctpAgreement;
   /** Largest SCTP packet, bytes; default 1160, which fits a DTLS record in a 1200-byte datagram. */
   readonly mtu?: number;
   /** Memory for data that cannot be delivered yet, bytes; default 1 MiB. */
@@ -17,6 +20,12 @@ export interface SctpOptions {
   readonly maxReceiveMessageSize?: number;
   /** `buffered-low` is reported when what is buffered on a stream falls to this many bytes; default 0. */
   readonly bufferedLowThreshold?: number;
+}
+
+/** The INIT chunks that two sides have exchanged by other means than SCTP itself. */
+export interface SctpAgreement {
+  readonly local: InitParameters;
+  readonly peer: InitParameters;
 }
 
 export interface SctpSendOptions {

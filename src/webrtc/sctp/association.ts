@@ -1,19 +1,10 @@
-import type {
-  SctpCloseReason,
-  SctpCounters,
-  SctpDropReason,
-  SctpDump,
-  SctpOptions,
-  SctpOutput,
-  SctpSendOptions,
-  SctpState,
-} from './association-types.ts';
+import type { SctpCloseReason, SctpCounters, SctpDropReason, SctpDump, SctpOptions, SctpOutput, SctpSendOptions, SctpState } from './association-types.ts';
 import { readU16, readU32 } from './big-endian.ts';
 import { DATA_OVERHEAD_BYTES, DataPath } from './data-path.ts';
 import { Fifo } from './fifo.ts';
-import { Handshake } from './handshake.ts';
+import { Handshake, isProofOfLife } from './handshake.ts';
 import type { InitParameters } from './init.ts';
-import { OutboundQueue } from './outbound-queue.ts';
+import { isStream, OutboundQueue, requireSendable } from './outbound-queue.ts';
 import { Outbox } from './outbox.ts';
 import {
   CHUNK_HEADER_BYTES,
@@ -24,12 +15,7 @@ import {
   PacketReader,
 } from './packet.ts';
 import { CauseCode, encodeParameter } from './parameters.ts';
-import {
-  DEFAULT_MAX_RECEIVE_MESSAGE_SIZE,
-  DEFAULT_MTU,
-  DEFAULT_RECEIVE_WINDOW,
-  STREAMS,
-} from './protocol-parameters.ts';
+import { DEFAULT_MAX_RECEIVE_MESSAGE_SIZE, DEFAULT_MTU, DEFAULT_RECEIVE_WINDOW, RTO_INITIAL_AGREED, STREAMS } from './protocol-parameters.ts';
 import { RetransmissionTimeout } from './rto.ts';
 import { answerOutOfTheBlue, Shutdown } from './shutdown.ts';
 import type { StateCookie } from './state-cookie.ts';
@@ -55,6 +41,10 @@ import type { StateCookie } from './state-cookie.ts';
  *       SHUTDOWN ACK: SHUTDOWN COMPLETE                   SHUTDOWN COMPLETE, SHUTDOWN ACK
  *                         └──────────────► CLOSED ◄────────────────┘
  *
+ * With `agreed` (SNAP, draft-hancke-tsvwg-snap) it begins in ESTABLISHED: no INIT, no cookie, no T1. A peer that sends an
+ * INIT all the same, before anything else under our tag, has not taken it for agreed: it is set up with as if both had
+ * sent an INIT (section 5.2.1), and what left meanwhile is sent again. After that an INIT is a restart like any other.
+ *
  * Deviations. There is one path and no address parameters (RFC 8261, section 6.1). DATA or SACK under our tag moves
  * COOKIE-ECHOED to ESTABLISHED like a COOKIE ACK: it proves that the peer has taken the cookie, and a lost COOKIE ACK
  * then costs nothing. A malformed INIT ACK is dropped rather than answered by ABORT; T1-init asks again.
@@ -77,11 +67,13 @@ export class SctpAssociation {
   readonly #events = new Fifo<SctpOutput>();
   readonly #timeout = { type: 'timeout' as const, at: Infinity };
   readonly #transmit: { type: 'transmit'; data: Uint8Array } = { type: 'transmit', data: new Uint8Array(0) };
-  #rto = new RetransmissionTimeout();
+  #rto: RetransmissionTimeout;
   #outbound: OutboundQueue;
   #state: SctpState = 'closed';
   #path: DataPath | null = null;
   #peerTag = 0;
+  /** Born established, and nothing under our tag has come yet. */
+  #isUnconfirmed = false;
   #peerInboundStreams = STREAMS;
   #shutdownWanted = false;
   #closeReason: SctpCloseReason | null = null;
@@ -91,16 +83,26 @@ export class SctpAssociation {
   constructor(options: SctpOptions) {
     this.#options = options;
     this.#now = options.now;
+    this.#rto = new RetransmissionTimeout(options.agreed && RTO_INITIAL_AGREED);
     const mtu = (options.mtu ?? DEFAULT_MTU) & ~3;
     this.#pmdcs = mtu - COMMON_HEADER_BYTES - DATA_OVERHEAD_BYTES;
     this.#outbox = new Outbox(options.localPort, options.remotePort, mtu);
-    this.#handshake = new Handshake(options.random, options.receiveWindow ?? DEFAULT_RECEIVE_WINDOW, this.#outbox);
+    this.#handshake = new Handshake(options.random, options.receiveWindow ?? DEFAULT_RECEIVE_WINDOW, this.#outbox, options.agreed?.local ?? null);
     this.#shutdown = new Shutdown(this.#outbox);
     this.#outbound = this.#newOutbound();
+    if (options.agreed === undefined) return;
+    this.#openPath(options.agreed.peer);
+    this.#establish(options.now);
+    this.#isUnconfirmed = true;
   }
 
   get state(): SctpState {
     return this.#state;
+  }
+
+  /** Streams that can be sent on. */
+  get outboundStreams(): number {
+    return this.#peerInboundStreams;
   }
 
   /** Begins the set-up. Both sides may; does nothing when it has begun already. */
@@ -132,6 +134,11 @@ export class SctpAssociation {
     this.#path?.received.packetEnd(now);
   }
 
+  /** Brings the next retransmission forward to `at`: somebody knows better than our estimate of the path. */
+  hurry(at: number): void {
+    this.#path?.hurry(at);
+  }
+
   handleTimeout(now: number): void {
     this.#now = now;
     if (this.#handshake.timer.expire(now)) this.#setupTimedOut(now);
@@ -148,15 +155,7 @@ export class SctpAssociation {
    */
   send(streamId: number, ppid: number, data: Uint8Array, options: SctpSendOptions, now: number): void {
     this.#now = now;
-    const { maxMessageSize } = this.#options;
-    if (!isStream(streamId, this.#peerInboundStreams)) throw new RangeError(`there is no stream ${streamId}`);
-    if (data.length === 0) throw new RangeError('SCTP cannot carry an empty message');
-    if (maxMessageSize > 0 && data.length > maxMessageSize) {
-      throw new RangeError(`a message of ${data.length} bytes is larger than the ${maxMessageSize} that the peer takes`);
-    }
-    if (options.maxRetransmits !== undefined && options.maxLifetime !== undefined) {
-      throw new TypeError('give either maxRetransmits or maxLifetime');
-    }
+    requireSendable(streamId, data, options, { streams: this.#peerInboundStreams, maxMessageSize: this.#options.maxMessageSize });
     if (!this.#acceptsMessages) throw new TypeError('the association is closed or shutting down');
     if (this.#path?.reconfig.isResetting(streamId)) throw new TypeError(`stream ${streamId} is being reset`);
     this.#outbound.enqueue({
@@ -324,6 +323,7 @@ export class SctpAssociation {
   }
 
   #handleEstablished(path: DataPath, now: number): boolean {
+    this.#isUnconfirmed = false;
     const packet = this.#reader;
     switch (packet.type) {
       case ChunkType.cookieAck:
@@ -374,7 +374,7 @@ export class SctpAssociation {
 
   #handleInit(now: number): void {
     if (this.#state === 'shutdown-ack-sent') return this.#shutdown.sendAck(this.#rto.value, now);
-    const alive = this.#isSettingUp ? null : { local: this.#handshake.local.tag, peer: this.#peerTag };
+    const alive = this.#isSettingUp || this.#isUnconfirmed ? null : { local: this.#handshake.local.tag, peer: this.#peerTag };
     if (!this.#handshake.answerInit(this.#reader, alive, now)) this.#drop('malformed-chunk');
   }
 
@@ -390,13 +390,22 @@ export class SctpAssociation {
     const verdict = this.#handshake.judge(this.#reader, this.#path === null ? null : this.#peerTag, now);
     if (verdict.type === 'restart') return this.#restart(verdict.cookie, now);
     if (verdict.type === 'established') {
-      if (verdict.isNewPeer) this.#openPath(verdict.cookie.peer);
+      if (verdict.isNewPeer || this.#isUnconfirmed) this.#openPath(verdict.cookie.peer);
       this.#outbox.bundle(encodeChunk(ChunkType.cookieAck, 0));
+      if (this.#isUnconfirmed) this.#beginAnew(now);
       this.#establish(now);
       return true;
     }
     this.#drop(verdict.type === 'stale' ? 'stale-cookie' : 'invalid-cookie');
     return false;
+  }
+
+  /** What has been sent went to a peer that had no association yet. */
+  #beginAnew(now: number): void {
+    this.#isUnconfirmed = false;
+    this.#path!.retransmissions.loseAll(now);
+    this.#path!.start(now);
+    this.#newEvent();
   }
 
   #restart(cookie: StateCookie, now: number): boolean {
@@ -539,13 +548,4 @@ export class SctpAssociation {
   #drop(reason: SctpDropReason): void {
     this.counters.dropped[reason] = (this.counters.dropped[reason] ?? 0) + 1;
   }
-}
-
-function isStream(streamId: number, count: number): boolean {
-  return Number.isInteger(streamId) && streamId >= 0 && streamId < count;
-}
-
-/** Chunks that a peer sends under our tag only once it has taken our cookie. */
-function isProofOfLife(type: number): boolean {
-  return type === ChunkType.cookieAck || type === ChunkType.data || type === ChunkType.sack;
 }

@@ -168,6 +168,12 @@ export class DataPath {
     this.retransmissions.restartTimer(now);
   }
 
+  /** See `SctpAssociation.hurry`. */
+  hurry(at: number): void {
+    const { t3 } = this.retransmissions;
+    if (t3.isRunning) t3.start(Math.min(t3.at, at));
+  }
+
   handleTimeout(now: number): void {
     this.retransmissions.congestion.newEvent(this.retransmissions.outstandingBytes);
     if (this.received.delay.expire(now)) this.received.acknowledgeNow();
@@ -365,7 +371,7 @@ export class DataPath {
     // (RFC 7053): a delayed SACK would only stall the sender.
     const stalls = !this.#outbound.isEmpty && this.retransmissions.isWindowFull;
     const flags =
-      (chunk.transmissions > 1 || stalls ? FLAG_IMMEDIATE : 0) |
+      (chunk.transmissions > 1 || stalls || this.#rto.smoothedRoundTrip === null ? FLAG_IMMEDIATE : 0) |
       (message.ordered ? 0 : FLAG_UNORDERED) |
       (fragment.begins ? FLAG_BEGINS : 0) |
       (fragment.ends ? FLAG_ENDS : 0);

@@ -1,10 +1,9 @@
 import type { RandomSource } from '../machine.ts';
-import { readU32 } from './big-endian.ts';
-import { encodeInit, encodeInitAck, type InitParameters, readInit } from './init.ts';
+import { encodeInit, encodeInitAck, type InitParameters, newInit, readInit } from './init.ts';
 import type { Outbox } from './outbox.ts';
 import { CHUNK_HEADER_BYTES, ChunkType, encodeChunk, type PacketReader } from './packet.ts';
 import { CauseCode, encodeCauseU32, encodeParameter, joinParameters } from './parameters.ts';
-import { COOKIE_LIFE, MAX_INIT_RETRANSMISSIONS, STREAMS } from './protocol-parameters.ts';
+import { COOKIE_LIFE, MAX_INIT_RETRANSMISSIONS } from './protocol-parameters.ts';
 import type { RetransmissionTimeout } from './rto.ts';
 import { openCookie, sealCookie, type StateCookie } from './state-cookie.ts';
 import { Timer } from './timer.ts';
@@ -48,12 +47,13 @@ export class Handshake {
   #cookieEcho: Uint8Array | null = null;
   #isCookieEchoDue = false;
 
-  constructor(random: RandomSource, receiveWindow: number, outbox: Outbox) {
+  /** `local`: what we have said of ourselves already, by other means; null to make it up. */
+  constructor(random: RandomSource, receiveWindow: number, outbox: Outbox, local: InitParameters | null) {
     this.#random = random;
     this.#receiveWindow = receiveWindow;
     this.#outbox = outbox;
     random(this.#key);
-    this.#local = this.#newLocal();
+    this.#local = local ?? newInit(random, receiveWindow);
   }
 
   /** What we say of ourselves. */
@@ -75,7 +75,7 @@ export class Handshake {
   answerInit(packet: PacketReader, alive: Tags | null, now: number): boolean {
     const read = readInit(packet.bytes, packet.start, packet.end);
     if (read === null) return false;
-    const answer = alive === null ? this.#local : this.#newLocal();
+    const answer = alive === null ? this.#local : newInit(this.#random, this.#receiveWindow);
     const cookie: StateCookie = {
       localTag: answer.tag,
       localTsn: answer.initialTsn,
@@ -151,18 +151,9 @@ export class Handshake {
     const isTied = cookie.tieLocalTag === this.#local.tag && cookie.tiePeerTag === peer;
     return isTied && !isPeer ? { type: 'restart', cookie } : { type: 'invalid' };
   }
+}
 
-  #newLocal(): InitParameters {
-    const numbers = new Uint8Array(8);
-    this.#random(numbers);
-    return {
-      tag: readU32(numbers, 0) || 1,
-      receiveWindow: this.#receiveWindow,
-      outboundStreams: STREAMS,
-      inboundStreams: STREAMS,
-      initialTsn: readU32(numbers, 4),
-      forwardTsn: true,
-      reconfig: true,
-    };
-  }
+/** Chunks that a peer sends under our tag only once it has taken our cookie. */
+export function isProofOfLife(type: number): boolean {
+  return type === ChunkType.cookieAck || type === ChunkType.data || type === ChunkType.sack;
 }

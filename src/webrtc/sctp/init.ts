@@ -1,6 +1,8 @@
+import type { RandomSource } from '../machine.ts';
 import { readU16, readU32, writeU16, writeU32 } from './big-endian.ts';
-import { ChunkType, encodeChunk } from './packet.ts';
+import { CHUNK_HEADER_BYTES, ChunkType, encodeChunk, padded } from './packet.ts';
 import { encodeParameter, joinParameters, ParameterReader, ParameterType, unknownTypeAction } from './parameters.ts';
+import { STREAMS } from './protocol-parameters.ts';
 
 /**
  * INIT and INIT ACK (RFC 9260, sections 3.3.2 and 3.3.3): what each side says of itself when an association is born.
@@ -45,6 +47,29 @@ const KNOWN_PARAMETERS: ReadonlySet<number> = new Set([
   ParameterType.supportedExtensions,
   ParameterType.forwardTsnSupported,
 ]);
+
+/** What we say of ourselves, with a tag and a TSN of its own. `receiveWindow` in bytes. */
+export function newInit(random: RandomSource, receiveWindow: number): InitParameters {
+  const numbers = new Uint8Array(8);
+  random(numbers);
+  return {
+    tag: readU32(numbers, 0) || 1,
+    receiveWindow,
+    outboundStreams: STREAMS,
+    inboundStreams: STREAMS,
+    initialTsn: readU32(numbers, 4),
+    forwardTsn: true,
+    reconfig: true,
+  };
+}
+
+/** Reads a whole INIT chunk that stands for itself, padded or not; null for anything else or one that breaks the rules. */
+export function readInitChunk(bytes: Uint8Array): InitParameters | null {
+  if (bytes.length < CHUNK_HEADER_BYTES || bytes[0] !== ChunkType.init) return null;
+  const length = readU16(bytes, 2);
+  if (length > bytes.length || padded(length) < bytes.length) return null;
+  return readInit(bytes, CHUNK_HEADER_BYTES, length)?.init ?? null;
+}
 
 /** Reads the value of an INIT or INIT ACK chunk; null when it breaks the rules of RFC 9260, section 3.3.2. */
 export function readInit(bytes: Uint8Array, start: number, end: number): ReadInit | null {

@@ -1,3 +1,4 @@
+import type { SctpSendOptions } from './association-types.ts';
 import { Fifo } from './fifo.ts';
 import { ssnNext } from './serial.ts';
 
@@ -179,4 +180,26 @@ export class OutboundQueue {
     this.#bufferedBytes -= bytes;
     if (before > this.#lowThreshold && stream.bufferedBytes <= this.#lowThreshold) this.#bufferedLow(stream.id);
   }
+}
+
+/** @throws as `SctpAssociation.send` says of what is wrong with the message itself. */
+export function requireSendable(
+  streamId: number,
+  data: Uint8Array,
+  options: SctpSendOptions,
+  limits: { readonly streams: number; readonly maxMessageSize: number },
+): void {
+  const { streams, maxMessageSize } = limits;
+  if (!isStream(streamId, streams)) throw new RangeError(`there is no stream ${streamId}`);
+  if (data.length === 0) throw new RangeError('SCTP cannot carry an empty message');
+  if (maxMessageSize > 0 && data.length > maxMessageSize) {
+    throw new RangeError(`a message of ${data.length} bytes is larger than the ${maxMessageSize} that the peer takes`);
+  }
+  if (options.maxRetransmits !== undefined && options.maxLifetime !== undefined) {
+    throw new TypeError('give either maxRetransmits or maxLifetime');
+  }
+}
+
+export function isStream(streamId: number, count: number): boolean {
+  return Number.isInteger(streamId) && streamId >= 0 && streamId < count;
 }

@@ -6,6 +6,11 @@
 /** RTO.Initial (RFC: 1 s). A lost INIT should not cost a caller a second; a spurious one costs a packet. */
 export const RTO_INITIAL = 500;
 /**
+ * The same for an association that is born established (SNAP): no handshake has measured the path, and what goes first
+ * is what the caller waits for. It asks to be acknowledged at once, so the peer's delay needs no room.
+ */
+export const RTO_INITIAL_AGREED = 250;
+/**
  * RTO.Min (RFC: 1 s). Must stay above the 200 ms for which a peer may delay its SACK, or a single small message would
  * be sent twice each time; 300 ms leaves room for the round trip of a nearby peer.
  */

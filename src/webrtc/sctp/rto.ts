@@ -4,7 +4,14 @@ import { RTO_ALPHA, RTO_BETA, RTO_INITIAL, RTO_MAX, RTO_MIN } from './protocol-p
 export class RetransmissionTimeout {
   #srtt = -1;
   #variation = 0;
-  #rto = RTO_INITIAL;
+  readonly #initial: number;
+  #rto: number;
+
+  /** `initial`: until the first measurement, ms. */
+  constructor(initial = RTO_INITIAL) {
+    this.#initial = initial;
+    this.#rto = initial;
+  }
 
   get value(): number {
     return this.#rto;
@@ -30,7 +37,7 @@ export class RetransmissionTimeout {
   /** Back to what the measurements say. */
   endBackOff(): void {
     this.#rto =
-      this.#srtt < 0 ? RTO_INITIAL : Math.min(RTO_MAX, Math.max(RTO_MIN, this.#srtt + 4 * this.#variation));
+      this.#srtt < 0 ? this.#initial : Math.min(RTO_MAX, Math.max(RTO_MIN, this.#srtt + 4 * this.#variation));
   }
 
   /** Doubles the time-out after an expiry (section 6.3.3, rule E2). */

@@ -1,4 +1,4 @@
-import type { LocalAudio, LocalTransport } from './description.ts';
+import type { LocalAudio, LocalData, LocalTransport } from './description.ts';
 import type { Offer, OfferedSection } from './offer.ts';
 import {
   audioFormats,
@@ -14,7 +14,7 @@ import {
 } from './writing.ts';
 
 /** What we put into an answer. */
-export type LocalDescription = LocalTransport & LocalAudio;
+export type LocalDescription = LocalTransport & LocalAudio & LocalData;
 
 /**
  * Writes the answer of an ICE-lite server: each section of the offer in its place, those not in use with port 0, our
@@ -25,7 +25,7 @@ export function createAnswer(offer: Offer, local: LocalDescription): string {
   const inUse = offer.sections.filter((section) => section.use !== 'rejected');
   const tagged = inUse.find((section) => section.mid !== null && section.mid === bundleMids[0]) ?? inUse[0];
   return joinLines([
-    ...sessionLines(local.sessionId, bundleMids, true),
+    ...sessionLines(local, bundleMids, true),
     ...offer.sections.flatMap((section) => sectionLines(section, section === tagged, offer, local)),
   ]);
 }
@@ -41,7 +41,7 @@ function sectionLines(section: OfferedSection, tagged: boolean, offer: Offer, lo
     return [...head(audioFormats(audio)), ...transport, ...audioLines(audio, audio.direction, local)];
   }
   if (section.use === 'data' && data) {
-    return [...head(dataFormats(data.form)), ...transport, ...dataLines(data.form)];
+    return [...head(dataFormats(data.form)), ...transport, ...dataLines(data.form, data.init && local.init)];
   }
   return rejectedLines(section.media, section.protocol, section.formats, section.mid);
 }

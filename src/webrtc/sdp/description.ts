@@ -1,4 +1,5 @@
 import type { TransportAddress } from '../../wire/address.ts';
+import type { InitParameters } from '../sctp/init.ts';
 
 /** From our point of view. */
 export type MediaDirection = 'sendrecv' | 'sendonly' | 'recvonly' | 'inactive';
@@ -73,6 +74,8 @@ export interface NegotiatedData {
   readonly maxMessageSize: number;
   /** `legacy` is `DTLS/SCTP 5000` with a=sctpmap, from before RFC 8841. */
   readonly form: 'modern' | 'legacy';
+  /** The remote side's SCTP INIT (`a=sctp-init`); null when it did not come along. */
+  readonly init: InitParameters | null;
 }
 
 export interface SdpCandidate {
@@ -90,6 +93,8 @@ export interface LocalTransport {
   readonly candidates: readonly SdpCandidate[];
   /** Digits, unique to the session: the number in the o= line. */
   readonly sessionId: string;
+  /** More words of a=ice-options. */
+  readonly iceOptions?: readonly string[];
 }
 
 /** The audio we send. */
@@ -98,6 +103,21 @@ export interface LocalAudio {
   readonly cname: string;
   readonly streamId: string;
   readonly trackId: string;
+}
+
+/** The word of a=ice-options for DTLS in STUN (draft-hancke-webrtc-sped). */
+export const SPED_OPTION = 'sped';
+/** As browsers have written it. */
+const SPED_OPTIONS: ReadonlySet<string> = new Set([SPED_OPTION, 'googspedv1', 'goog-sped-v1']);
+
+export function isSpedOption(option: string): boolean {
+  return SPED_OPTIONS.has(option);
+}
+
+/** Our data channels. */
+export interface LocalData {
+  /** Our SCTP INIT; an answer holds it only where the offer has one. */
+  readonly init: InitParameters | null;
 }
 
 /** SCTP port that we use and write. */

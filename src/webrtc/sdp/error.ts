@@ -14,7 +14,9 @@ export type SdpErrorCode =
   | 'missing-fingerprint'
   | 'invalid-fingerprint'
   | 'unsupported-fingerprint'
-  | 'invalid-setup';
+  | 'invalid-setup'
+  | 'invalid-sctp-init'
+  | 'changed-sctp-init';
 
 const MAX_QUOTE = 200;
 

@@ -1,6 +1,6 @@
 import type { Negotiated, SdpCandidate } from './description.ts';
 import { SdpError } from './error.ts';
-import { findAttribute, readSections, tokenValue } from './lines.ts';
+import { findAttribute, readSections, tokenValue, type SdpSection } from './lines.ts';
 import { hasIce, readCandidates, readIce } from './transport.ts';
 import { candidateLines, iceLines, joinLines, midLines } from './writing.ts';
 
@@ -12,6 +12,7 @@ export interface IceFragment {
   readonly endOfCandidates: boolean;
   /** Of the sections, in order. */
   readonly mids: readonly string[];
+  readonly sections: readonly SdpSection[];
 }
 
 /** What a fragment says of this side. */
@@ -41,6 +42,7 @@ export function parseFragment(text: string): IceFragment {
   return {
     ice: owner || half ? readIce(owner ?? half!, session) : null,
     candidates: parts.flatMap(readCandidates),
+    sections: media,
     endOfCandidates: parts.some((part) => findAttribute(part, 'end-of-candidates')),
     mids: media.flatMap((section) => {
       const mid = findAttribute(section, 'mid');

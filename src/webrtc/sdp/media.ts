@@ -17,6 +17,7 @@ import {
   type SdpLine,
   type SdpSection,
 } from './lines.ts';
+import { readSctpInit } from './sctp-init.ts';
 
 /** One m= section with what its first line says. */
 export interface MediaSection extends SdpSection, MediaFields {
@@ -86,7 +87,7 @@ export function readAudio(section: MediaSection, session: SdpSection, wantRed: b
   };
 }
 
-/** Reads a data channel section; null when it is something else. */
+/** Reads a data channel section; null when it is something else. @throws {SdpError} for a malformed a=sctp-init */
 export function readData(section: MediaSection): NegotiatedData | null {
   if (section.type !== 'application' || !SCTP_OVER_DTLS.test(section.protocol)) return null;
   const form = section.formats[0].toLowerCase() === 'webrtc-datachannel' ? 'modern' : 'legacy';
@@ -99,6 +100,7 @@ export function readData(section: MediaSection): NegotiatedData | null {
     sctpPort,
     maxMessageSize: limit === 0 ? Number.POSITIVE_INFINITY : (limit ?? DEFAULT_MAX_MESSAGE_SIZE),
     form,
+    init: readSctpInit(section),
   };
 }
 

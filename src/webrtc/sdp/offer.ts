@@ -21,7 +21,7 @@ export interface OfferedSection {
 }
 
 export interface OfferOptions {
-  /** Take RED (RFC 2198) for Opus where it is offered. Off by default. */
+  /** Take RED (RFC 2198) for Opus where it is offered. Not unless set. */
   readonly red?: boolean;
 }
 

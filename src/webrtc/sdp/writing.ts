@@ -11,6 +11,8 @@ import {
   type NegotiatedData,
   type SdpCandidate,
 } from './description.ts';
+import type { InitParameters } from '../sctp/init.ts';
+import { sctpInitLine } from './sctp-init.ts';
 
 /** The parts that offers, answers and fragments are put together from: lines without their ends. */
 
@@ -19,11 +21,11 @@ export function joinLines(lines: readonly string[]): string {
   return `${lines.join('\r\n')}\r\n`;
 }
 
-export function sessionLines(sessionId: string, bundleMids: readonly string[], iceLite: boolean): string[] {
-  const lines = ['v=0', `o=- ${sessionId} 2 IN IP4 127.0.0.1`, 's=-', 't=0 0'];
+export function sessionLines(local: LocalTransport, bundleMids: readonly string[], iceLite: boolean): string[] {
+  const lines = ['v=0', `o=- ${local.sessionId} 2 IN IP4 127.0.0.1`, 's=-', 't=0 0'];
   if (bundleMids.length > 0) lines.push(`a=group:BUNDLE ${bundleMids.join(' ')}`);
   if (iceLite) lines.push('a=ice-lite');
-  lines.push('a=ice-options:ice2');
+  lines.push(['a=ice-options:ice2', ...(local.iceOptions ?? [])].join(' '));
   return lines;
 }
 
@@ -40,13 +42,17 @@ export function rejectedLines(media: string, protocol: string, formats: string, 
 
 /** The lines that each section in use has, bundled or not. */
 export function transportLines(local: LocalTransport, setup: string, mid: string | null): string[] {
-  const fingerprint = Array.from(local.fingerprint.value, (byte) => byte.toString(16).padStart(2, '0').toUpperCase());
   return [
     ...iceLines(local),
-    `a=fingerprint:${local.fingerprint.algorithm} ${fingerprint.join(':')}`,
+    `a=fingerprint:${local.fingerprint.algorithm} ${hexPairs(local.fingerprint.value)}`,
     `a=setup:${setup}`,
     ...midLines(mid),
   ];
+}
+
+/** `AB:01:…` */
+function hexPairs(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex').toUpperCase().match(/../g)?.join(':') ?? '';
 }
 
 export function iceLines({ ufrag, password }: { readonly ufrag: string; readonly password: string }): string[] {
@@ -97,9 +103,9 @@ export function audioLines(
 }
 
 /** Everything of a data section that is not transport. */
-export function dataLines(form: NegotiatedData['form']): string[] {
+export function dataLines(form: NegotiatedData['form'], init: InitParameters | null): string[] {
   const port = form === 'modern' ? `a=sctp-port:${SCTP_PORT}` : `a=sctpmap:${SCTP_PORT} webrtc-datachannel 65535`;
-  return [port, `a=max-message-size:${MAX_MESSAGE_SIZE}`];
+  return [port, `a=max-message-size:${MAX_MESSAGE_SIZE}`, ...(init === null ? [] : [sctpInitLine(init)])];
 }
 
 /** Formats of the m= line. */

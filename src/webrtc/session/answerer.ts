@@ -1,14 +1,18 @@
 import type { TransportAddress } from '../../wire/address.ts';
 import type { DtlsCertificate } from '../dtls/certificate.ts';
+import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import { generateIcePassword, type IceCredentials } from '../ice/credentials.ts';
 import { IceLiteAgent } from '../ice/lite-agent.ts';
 import type { RandomSource } from '../machine.ts';
+import { newInit } from '../sctp/init.ts';
+import { DEFAULT_RECEIVE_WINDOW } from '../sctp/protocol-parameters.ts';
 import { createAnswer } from '../sdp/answer.ts';
-import type { Negotiated, SdpCandidate } from '../sdp/description.ts';
+import { isSpedOption, type Negotiated, type SdpCandidate } from '../sdp/description.ts';
 import { createFragment, parseFragment } from '../sdp/fragment.ts';
 import { parseOffer } from '../sdp/offer.ts';
+import { requireSameSctpInit } from '../sdp/sctp-init.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
-import { negotiatedSession, randomDigits, randomSsrc } from './negotiated-options.ts';
+import { negotiatedSession, randomDigits, randomSsrc, type DtlsChoice } from './negotiated-options.ts';
 import type { Session } from './session.ts';
 
 export interface AnswererOptions {
@@ -21,9 +25,23 @@ export interface AnswererOptions {
   readonly candidates: readonly TransportAddress[];
   readonly ciphers: SrtpCiphers;
   readonly random: RandomSource;
+  /** Whether to take redundant audio (RED, RFC 2198) where it is offered; ours then adapts to the peer's loss. True unless set. */
+  readonly red?: boolean;
   /** Unix time in ms is `now` + this. */
   readonly ntpEpochOffset: number;
   readonly now: number;
+  /** Take a DTLS handshake that comes in STUN (SPED), which saves a round trip; true unless given. */
+  readonly dtlsInStun?: boolean;
+  /** DTLS versions and key exchange groups that may be agreed on; all unless given. */
+  readonly dtls?: DtlsChoice;
+  /**
+   * Send media and messages half a round trip before the client has shown the certificate that its offer named; true
+   * unless given. Until then all that is known of the receiver is that it has our ICE password, which went to whoever
+   * placed the call. What it sends counts only afterwards, in either case.
+   */
+  readonly earlySending?: boolean;
+  /** Data channels that both sides open under an id agreed beforehand: `negotiated`, with `id`. */
+  readonly channels?: readonly OpenChannelOptions[];
 }
 
 /** The answering, ICE-lite end of a call (RFC 8829 without its API): takes an offer, gives an answer and a session. */
@@ -36,12 +54,13 @@ export class Answerer {
 
   /** @throws {SdpError} for an offer that cannot be served; it names the line. */
   constructor(options: AnswererOptions) {
-    const { certificate, random, now } = options;
-    const offer = parseOffer(options.offer);
+    const { certificate, random, now, dtlsInStun = true, earlySending = true } = options;
+    const offer = parseOffer(options.offer, { red: options.red ?? true });
     const { negotiated } = offer;
     const local = { ufrag: options.ufrag, password: generateIcePassword(random) };
     const sessionId = randomDigits(random);
     const ssrc = randomSsrc(random);
+    const init = negotiated.data?.init ? newInit(random, DEFAULT_RECEIVE_WINDOW) : null;
     this.#random = random;
     this.negotiated = negotiated;
     this.answer = createAnswer(offer, {
@@ -53,10 +72,26 @@ export class Answerer {
       cname: sessionId,
       streamId: 'earshot',
       trackId: 'agent',
+      iceOptions: dtlsInStun ? negotiated.ice.options.filter(isSpedOption) : [],
+      init,
     });
-    const { ciphers, ntpEpochOffset } = options;
+    const { ciphers, ntpEpochOffset, channels = [] } = options;
     const ice = new IceLiteAgent({ local, remote: negotiated.ice, now });
-    this.session = negotiatedSession(negotiated, ice, { ssrc, cname: sessionId, random, ntpEpochOffset, certificate, ciphers }, now);
+    const end = {
+      ssrc,
+      cname: sessionId,
+      random,
+      ntpEpochOffset,
+      certificate,
+      ciphers,
+      init,
+      channels,
+      dtlsInStun,
+      earlySending,
+      redundancy: 'adaptive' as const,
+      ...(options.dtls && { dtls: options.dtls }),
+    };
+    this.session = negotiatedSession(negotiated, ice, end, now);
   }
 
   /**
@@ -65,8 +100,9 @@ export class Answerer {
    * @throws {SdpError}
    */
   restartIce(fragment: string, ufrag: string, candidates: readonly TransportAddress[], now: number): string | null {
-    const { ice } = parseFragment(fragment);
+    const { ice, sections } = parseFragment(fragment);
     const { negotiated } = this;
+    for (const section of sections) requireSameSctpInit(section, negotiated.data?.init ?? null);
     if (!ice || ice.ufrag === negotiated.ice.ufrag) return null;
     const local: IceCredentials = { ufrag, password: generateIcePassword(this.#random) };
     this.session.restartIce(local, ice, now);

@@ -1,12 +1,19 @@
 import type { DtlsCertificate } from '../dtls/certificate.ts';
+import type { DtlsEndpointOptions } from '../dtls/endpoint.ts';
+import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import type { RandomSource } from '../machine.ts';
+import type { InitParameters } from '../sctp/init.ts';
 import { SCTP_PORT, type Negotiated, type NegotiatedAudio } from '../sdp/description.ts';
+import type { RedDistance } from '../rtp/red-sender.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import type { SrtpProfile } from '../srtp-profile.ts';
-import { Session, type SessionAudioOptions, type SessionOptions } from './session.ts';
+import { Session } from './session.ts';
+import type { SessionAudioOptions, SessionOptions } from './session-types.ts';
 
 /** GCM first: it costs less, and encrypts and authenticates in one pass. */
 const SRTP_PREFERENCE: readonly SrtpProfile[] = ['AEAD_AES_128_GCM', 'AES128_CM_HMAC_SHA1_80'];
+
+export type DtlsChoice = Pick<DtlsEndpointOptions, 'versions' | 'groups'>;
 
 /** What this end brings to a session besides what was negotiated. */
 export interface LocalEnd {
@@ -17,6 +24,17 @@ export interface LocalEnd {
   readonly ntpEpochOffset: number;
   readonly certificate: DtlsCertificate;
   readonly ciphers: SrtpCiphers;
+  /** Of what is sent, where RED was negotiated. */
+  readonly redundancy: RedDistance;
+  /** Both sides are known, or may, carry DTLS in STUN. */
+  readonly dtlsInStun: boolean;
+  readonly earlySending: boolean;
+  /** What may be agreed on; all unless given. */
+  readonly dtls?: DtlsChoice;
+  /** Our SCTP INIT, if offer or answer carried it. */
+  readonly init: InitParameters | null;
+  /** Data channels with an id agreed beforehand. */
+  readonly channels: readonly OpenChannelOptions[];
 }
 
 /** The session that an offer and its answer lead to, over `ice`. */
@@ -30,9 +48,18 @@ export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['i
       remoteFingerprints: negotiated.fingerprints,
       srtpProfiles: audio ? SRTP_PREFERENCE : [],
       random: local.random,
+      earlySending: local.earlySending,
+      ...local.dtls,
     },
+    dtlsInStun: local.dtlsInStun,
     audio: audio && audioOptions(audio, local),
-    data: data && { localPort: SCTP_PORT, remotePort: data.sctpPort, maxMessageSize: data.maxMessageSize },
+    data: data && {
+      localPort: SCTP_PORT,
+      remotePort: data.sctpPort,
+      maxMessageSize: data.maxMessageSize,
+      ...(data.init && local.init && { agreed: { local: local.init, peer: data.init } }),
+      channels: local.channels,
+    },
     ciphers: local.ciphers,
     random: local.random,
     now,
@@ -42,7 +69,8 @@ export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['i
 /** What offer and answer settled, in the terms of the RTP session. */
 function audioOptions(audio: NegotiatedAudio, local: LocalEnd): SessionAudioOptions {
   const { mid, audioLevel, transportCc } = audio.extensions;
-  const { ssrc, cname, random, ntpEpochOffset } = local;
+  const { ssrc, cname, random, ntpEpochOffset, redundancy } = local;
+  const { redPayloadType } = audio;
   return {
     ssrc,
     cname,
@@ -59,6 +87,7 @@ function audioOptions(audio: NegotiatedAudio, local: LocalEnd): SessionAudioOpti
     nack: audio.feedback.nack,
     transportFeedback: audio.feedback.transportCc && transportCc !== null,
     reducedSize: audio.reducedSizeRtcp,
+    ...(redPayloadType === null ? {} : { red: { payloadType: redPayloadType, blockType: audio.payloadType, distance: redundancy } }),
   };
 }
 

@@ -1,18 +1,19 @@
 import type { TransportAddress } from '../../wire/address.ts';
-import { DataChannels, type DataChannel, type OpenChannelOptions } from '../datachannel/data-channels.ts';
-import { DtlsEndpoint, type DtlsEndpointOptions } from '../dtls/endpoint.ts';
-import type { IceClientAgent } from '../ice/client-agent.ts';
+import { DataChannels, type OpenChannelOptions } from '../datachannel/data-channels.ts';
+import { DtlsEndpoint, type DtlsConnected, type DtlsEndpointOptions, type DtlsSendKeys } from '../dtls/endpoint.ts';
+import { EarlyRecords } from '../dtls/early-records.ts';
+import { IceClientAgent } from '../ice/client-agent.ts';
 import type { IceCredentials } from '../ice/credentials.ts';
 import type { IceLiteAgent } from '../ice/lite-agent.ts';
-import type { RandomSource, Timeout } from '../machine.ts';
-import type { RtpPacket } from '../rtp/rtp-packet.ts';
-import { RtpSession, type RtpFrame, type RtpSessionOptions, type RtpSessionStats } from '../rtp/rtp-session.ts';
+import type { RandomSource } from '../machine.ts';
+import { ReceivedFrames } from '../rtp/received-frames.ts';
+import { RtpSession, type RtpFrame } from '../rtp/rtp-session.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import { SrtpReceiver } from '../srtp/srtp-receiver.ts';
 import { SrtpSender } from '../srtp/srtp-sender.ts';
-import type { SrtpKeyingMaterial } from '../srtp-profile.ts';
+import { DtlsInStun } from './dtls-in-stun.ts';
 import { PacketQueue } from './packet-queue.ts';
-import { SerialUnwrapper } from './serial-unwrapper.ts';
+import type { SessionCloseReason, SessionDataOptions, SessionDropReason, SessionOptions, SessionOutput, SessionStats } from './session-types.ts';
 
 /**
  * One WebRTC session: ICE, DTLS, SRTP, RTP and data channels over one 5-tuple (RFC 8843 BUNDLE), sans-IO.
@@ -22,64 +23,15 @@ import { SerialUnwrapper } from './serial-unwrapper.ts';
  *                                   ├─ DTLS ──► dtls ─► sctp ──► transmit, channel, message
  *                                   └─ SRTP ──► srtp ─► rtp  ──► audio
  *
- * Datagrams other than STUN are read only from addresses that ICE has validated.
+ * Datagrams other than STUN are read only from addresses that ICE has validated. DTLS may come inside of STUN as well.
+ *
+ * A DTLS 1.3 server may send half a round trip after the ClientHello (`dtls.earlySending`): `ready-to-send` then comes
+ * before `connected`. Media that comes before `connected` waits until the peer is known to be who the offer named.
  */
-export interface SessionOptions {
-  readonly ice: IceLiteAgent | IceClientAgent;
-  readonly dtls: Omit<DtlsEndpointOptions, 'now'>;
-  /** Null when the session has no audio section. */
-  readonly audio: SessionAudioOptions | null;
-  /** Null when the session has no data section. */
-  readonly data: SessionDataOptions | null;
-  readonly ciphers: SrtpCiphers;
-  readonly random: RandomSource;
-  readonly now: number;
-}
-
-export interface SessionAudioOptions extends RtpSessionOptions {
-  /** Of Opus, in both directions. */
-  readonly payloadType: number;
-}
-
-export interface SessionDataOptions {
-  readonly localPort: number;
-  readonly remotePort: number;
-  /** Bytes; 0 = no limit. */
-  readonly maxMessageSize: number;
-}
-
-export type SessionOutput =
-  | { readonly type: 'transmit'; readonly data: Uint8Array; readonly to: TransportAddress }
-  /** ICE has found a pair to send on. Comes once. */
-  | { readonly type: 'ice-connected' }
-  /** DTLS is up: keys are in place, media may be sent. Comes once. */
-  | { readonly type: 'connected'; readonly dtlsVersion: string; readonly srtpProfile: string | null }
-  /** One decrypted Opus payload. `sequence` and `timestamp` (1/48,000 s) are extended beyond 16 and 32 bits. */
-  | { readonly type: 'audio'; readonly payload: Uint8Array; readonly sequence: number; readonly timestamp: number; readonly marker: boolean }
-  | { readonly type: 'channel'; readonly channel: DataChannel }
-  | { readonly type: 'message'; readonly channelId: number; readonly data: string | Uint8Array }
-  | { readonly type: 'channel-closed'; readonly channelId: number }
-  /** The session is over; only the transmits that say so to the peer follow. Comes once. */
-  | { readonly type: 'closed'; readonly reason: SessionCloseReason }
-  | Timeout;
-
-export type SessionCloseReason =
-  | 'closed-locally'
-  | 'closed-by-peer'
-  | 'ice-connect-timeout'
-  | 'ice-consent-expired'
-  | 'dtls-failed'
-  /** There is audio, but no SRTP profile that both sides speak. */
-  | 'no-srtp-profile';
-
-/** Why a datagram was dropped by the session itself; the machines below count their own reasons. */
-export const SESSION_DROP_REASONS = ['empty', 'unknown-kind', 'unvalidated-source', 'no-keys', 'no-audio', 'payload-type'] as const;
-export type SessionDropReason = (typeof SESSION_DROP_REASONS)[number];
-
 export class Session {
   readonly #ice: IceLiteAgent | IceClientAgent;
-  readonly #dtlsOptions: Omit<DtlsEndpointOptions, 'now'>;
-  readonly #audioOptions: SessionAudioOptions | null;
+  readonly #dtlsOptions: Omit<DtlsEndpointOptions, 'now' | 'mtu'>;
+  readonly #dtlsInStun: DtlsInStun | null;
   readonly #rtp: RtpSession | null;
   readonly #dataOptions: SessionDataOptions | null;
   readonly #ciphers: SrtpCiphers;
@@ -89,11 +41,22 @@ export class Session {
   #srtpIn: SrtpReceiver | null = null;
   #srtpOut: SrtpSender | null = null;
   #selected: TransportAddress | null = null;
+  /** `ready-to-send` has been told. */
+  #ready = false;
+  /** A flight could not be sent for want of a path. */
+  #flightWaits = false;
+  /** Bytes that may yet be sent to a peer that has not proven who it is. */
+  #earlyBudget = EARLY_BUDGET;
+  /** Media that came before the keys to read it may be used. */
+  readonly #earlyMedia = new EarlyRecords();
+  /** The same when they may: what of it is still to be read. */
+  #heldMedia: Uint8Array[] = [];
   #closeReason: SessionCloseReason | null = null;
 
   /** What waits to be polled, in the order in which it comes out. */
   readonly #events: SessionOutput[] = [];
-  #audio: AudioOutput | null = null;
+  /** Frames of the packet that came last; null without an audio section. */
+  readonly #frames: ReceivedFrames | null;
   readonly #audioOutput: AudioOutput = { type: 'audio', payload: EMPTY, sequence: 0, timestamp: 0, marker: false };
   readonly #transmitOutput: TransmitOutput = { type: 'transmit', data: EMPTY, to: NOWHERE };
   readonly #timeout = { type: 'timeout' as const, at: Infinity };
@@ -101,24 +64,21 @@ export class Session {
   readonly #outgoing = new PacketQueue();
   /** Filled anew for each packet sent. */
   readonly #frame: Writable<RtpFrame>;
-  /** The stream that is heard now; another SSRC (the peer exchanged its track) starts anew. */
-  #remoteSsrc = -1;
-  #sequences = new SerialUnwrapper(16);
-  #timestamps = new SerialUnwrapper(32);
 
   /** Deadlines of the machines below as of their last poll; a machine is polled again only after it was touched. */
   #iceTouched = true;
   #dtlsTouched = false;
   #channelsTouched = false;
   #rtpTouched = true;
-  #iceAt = Infinity;
+  #iceAt = Number.NEGATIVE_INFINITY;
   #dtlsAt = Infinity;
   #channelsAt = Infinity;
   #rtpAt = Infinity;
   #now: number;
 
   readonly counters: Record<SessionDropReason, number> = {
-    empty: 0, 'unknown-kind': 0, 'unvalidated-source': 0, 'no-keys': 0, 'no-audio': 0, 'payload-type': 0,
+    empty: 0, 'unknown-kind': 0, 'unvalidated-source': 0, 'no-keys': 0, 'early-media-full': 0,
+    'no-audio': 0, 'payload-type': 0,
   };
 
   constructor(options: SessionOptions) {
@@ -128,11 +88,15 @@ export class Session {
     this.#ciphers = options.ciphers;
     this.#random = options.random;
     this.#now = options.now;
-    this.#audioOptions = options.audio;
     this.#rtp = options.audio ? new RtpSession(options.audio, options.now) : null;
+    this.#frames = options.audio && new ReceivedFrames(options.audio.payloadType, options.audio.red?.payloadType ?? null);
     this.#frame = { payload: EMPTY, payloadType: options.audio?.payloadType ?? 0, timestamp: 0, marker: false };
-    // A server waits for the ClientHello; a client speaks first, and can only once there is a path to speak on.
-    if (options.dtls.role === 'server') this.#startDtls();
+    this.#dtlsInStun = options.dtlsInStun
+      ? new DtlsInStun({ checks: options.ice instanceof IceClientAgent, open: () => this.#openDtls() })
+      : null;
+    this.#ice.cargo = this.#dtlsInStun;
+    // A server waits for the ClientHello; a client speaks first, as soon as there is a way to.
+    if (options.dtls.role === 'server') this.#openDtls();
   }
 
   /** The address that is sent to; null before ICE has found one. */
@@ -163,6 +127,7 @@ export class Session {
     if (first >= 20 && first < 64) {
       if (!this.#dtls) return this.#drop('no-keys');
       this.#dtlsTouched = true;
+      this.#dtlsInStun?.arrived(data);
       return this.#dtls.handleDatagram(data, now);
     }
     return this.#drop('unknown-kind');
@@ -175,7 +140,7 @@ export class Session {
       this.#ice.handleTimeout(now);
       this.#iceTouched = true;
     }
-    if (this.#dtlsAt <= now && this.#dtls) {
+    if (this.#dtlsAt <= now && this.#dtls && this.#selected) {
       this.#dtls.handleTimeout(now);
       this.#dtlsTouched = true;
     }
@@ -252,8 +217,9 @@ export class Session {
   }
 
   /** Null without an audio section. */
-  stats(): RtpSessionStats | null {
-    return this.#rtp?.stats() ?? null;
+  stats(): SessionStats | null {
+    if (!this.#rtp || !this.#frames) return null;
+    return { ...this.#rtp.stats(), packetsRedundant: this.#frames.redundant, framesRecovered: this.#frames.recovered };
   }
 
   /** A picture of all machines for debugging: no keys, no addresses. */
@@ -263,6 +229,7 @@ export class Session {
       drops: { ...this.counters },
       ice: this.#ice.dump(),
       dtls: this.#dtls?.dump() ?? null,
+      dtlsInStun: this.#dtlsInStun?.dump() ?? null,
       srtp: { in: this.#srtpIn?.counters ?? null, out: this.#srtpOut?.counters ?? null },
       channels: this.#channels?.dump() ?? null,
       rtp: this.stats(),
@@ -281,27 +248,32 @@ export class Session {
       if (output) return output;
       if (this.#iceTouched || this.#dtlsTouched || this.#channelsTouched || this.#rtpTouched) continue;
       if (this.#events.length > 0 || this.#outgoing.length > 0) continue;
-      this.#timeout.at = Math.min(this.#iceAt, this.#dtlsAt, this.#channelsAt, this.#rtpAt);
+      const held = this.#heldMedia.shift();
+      if (held) {
+        this.#handleMedia(held, this.#now);
+        continue;
+      }
+      this.#timeout.at = Math.min(this.#iceAt, this.#selected ? this.#dtlsAt : Infinity, this.#channelsAt, this.#rtpAt);
       return this.#timeout;
     }
   }
 
   #nextReady(): SessionOutput | null {
-    if (this.#audio) {
-      const audio = this.#audio;
-      this.#audio = null;
-      return audio;
-    }
+    const audio = this.#nextAudio();
+    if (audio) return audio;
     if (this.#outgoing.length > 0) {
       const data = this.#outgoing.shift();
-      if (this.#selected && data.length > 0) return this.#transmit(data, this.#selected);
+      if (this.#selected && data.length > 0 && this.#allowsEarly(data.length)) return this.#transmit(data, this.#selected);
     }
     return this.#events.shift() ?? null;
   }
 
   #handleMedia(data: Uint8Array, now: number): boolean {
     if (!this.#rtp) return this.#drop('no-audio');
-    if (!this.#srtpIn) return this.#drop('no-keys');
+    if (!this.#srtpIn) {
+      if (this.#dtls?.state !== 'handshaking') return this.#drop('no-keys');
+      return this.#earlyMedia.keep(data) ? false : this.#drop('early-media-full');
+    }
     // RFC 5761, section 4: RTCP packet types live where RTP would have payload types 64 to 95.
     const isRtcp = data.length > 1 && data[1] >= 192 && data[1] < 224;
     if (isRtcp) {
@@ -315,23 +287,21 @@ export class Session {
     if (length < 0) return false;
     const packet = this.#rtp.handleRtp(data, length, now);
     this.#rtpTouched = true;
-    if (packet && packet.payloadType === this.#audioOptions!.payloadType) this.#queueAudio(packet);
-    else this.#drop('payload-type');
+    if (!packet || !this.#frames!.handle(packet)) this.#drop('payload-type');
     return true;
   }
 
-  #queueAudio(packet: RtpPacket): void {
-    if (packet.ssrc !== this.#remoteSsrc) {
-      this.#remoteSsrc = packet.ssrc;
-      this.#sequences = new SerialUnwrapper(16);
-      this.#timestamps = new SerialUnwrapper(32);
-    }
+  #nextAudio(): SessionOutput | null {
+    const frames = this.#frames;
+    const frame = frames?.poll();
+    if (!frames || !frame) return null;
+    if (frames.fromRedundancy) this.#rtp?.handleRecovered(frames.ssrc, frame.sequence);
     const audio = this.#audioOutput;
-    audio.payload = packet.buffer.subarray(packet.payloadOffset, packet.payloadOffset + packet.payloadLength);
-    audio.sequence = this.#sequences.unwrap(packet.sequence);
-    audio.timestamp = this.#timestamps.unwrap(packet.timestamp);
-    audio.marker = packet.marker;
-    this.#audio = audio;
+    audio.payload = frame.payload;
+    audio.sequence = frame.sequence;
+    audio.timestamp = frame.timestamp;
+    audio.marker = frame.marker;
+    return audio;
   }
 
   #pollIce(): SessionOutput | null {
@@ -343,7 +313,8 @@ export class Session {
         const first = this.#selected === null;
         this.#selected = output.address;
         if (!first) return null;
-        if (!this.#dtls) this.#startDtls();
+        const dtls = this.#openDtls();
+        if (this.#flightWaits && dtls.state === 'handshaking') dtls.sendFlightNow(this.#now);
         return { type: 'ice-connected' };
       }
       case 'state':
@@ -354,6 +325,7 @@ export class Session {
       case 'timeout':
         this.#iceTouched = false;
         this.#iceAt = output.at;
+        for (const data of this.#dtlsInStun?.takeRest() ?? []) this.#events.push({ type: 'transmit', data, to: this.#selected! });
         return null;
     }
   }
@@ -362,19 +334,18 @@ export class Session {
     const output = this.#dtls!.poll();
     switch (output.type) {
       case 'transmit':
-        return this.#selected ? this.#transmit(output.data, this.#selected) : null;
-      case 'connected':
-        if (output.srtp) this.#startSrtp(output.srtp);
-        else if (this.#rtp) {
-          this.#dtls!.close(this.#now);
-          this.#end('no-srtp-profile');
+        if (!this.#selected) {
+          this.#flightWaits = true;
           return null;
         }
-        this.#startChannels();
-        return { type: 'connected', dtlsVersion: output.version, srtpProfile: output.srtp?.profile ?? null };
+        if (output.flight && this.#dtlsInStun && !this.#dtlsInStun.sendsDirectly(output.data)) return null;
+        return this.#transmit(output.data, this.#selected);
       case 'send-keys':
-        // Comes with `earlySending` only, which a session does not ask for.
-        return null;
+        if (this.#rtp && !output.srtp) return null;
+        this.#startSending(output.srtp);
+        return { type: 'ready-to-send' };
+      case 'connected':
+        return this.#connected(output);
       case 'data':
         if (this.#channels) {
           this.#channels.handlePacket(output.data, this.#now);
@@ -395,7 +366,7 @@ export class Session {
     const output = this.#channels!.poll();
     switch (output.type) {
       case 'transmit':
-        if (this.#closeReason === null) {
+        if (this.#closeReason === null && this.#allowsEarly(output.data.length)) {
           this.#dtls!.send(output.data, this.#now);
           this.#dtlsTouched = true;
         }
@@ -438,15 +409,48 @@ export class Session {
     }
   }
 
-  #startDtls(): void {
-    this.#dtls = new DtlsEndpoint({ ...this.#dtlsOptions, now: this.#now });
+  #openDtls(): DtlsEndpoint {
     this.#dtlsTouched = true;
+    const mtu = this.#dtlsInStun ? { mtu: this.#dtlsInStun.mtu } : {};
+    return (this.#dtls ??= new DtlsEndpoint({ ...this.#dtlsOptions, ...mtu, now: this.#now }));
   }
 
-  #startSrtp(keys: SrtpKeyingMaterial): void {
-    const { profile } = keys;
-    this.#srtpIn = new SrtpReceiver({ profile, masterKey: keys.remoteKey, masterSalt: keys.remoteSalt }, this.#ciphers);
-    this.#srtpOut = new SrtpSender({ profile, masterKey: keys.localKey, masterSalt: keys.localSalt }, this.#ciphers);
+  #connected({ version, srtp }: DtlsConnected): SessionOutput | null {
+    if (this.#rtp && !srtp) {
+      this.#dtls!.close(this.#now);
+      this.#end('no-srtp-profile');
+      return null;
+    }
+    const wasReady = this.#ready;
+    if (!wasReady) this.#startSending(srtp);
+    else this.#channels?.hurry(this.#now + ACKNOWLEDGEMENT_SLACK);
+    this.#channelsTouched = this.#channels !== null;
+    this.#earlyBudget = Infinity;
+    if (srtp) {
+      const { profile, remoteKey, remoteSalt } = srtp;
+      this.#srtpIn = new SrtpReceiver({ profile, masterKey: remoteKey, masterSalt: remoteSalt }, this.#ciphers);
+      this.#heldMedia = this.#earlyMedia.take();
+    }
+    const dtlsInStun = this.#dtlsInStun?.used ?? false;
+    const connected: SessionOutput = { type: 'connected', dtlsVersion: version, srtpProfile: srtp?.profile ?? null, dtlsInStun };
+    if (wasReady) return connected;
+    this.#events.push(connected);
+    return { type: 'ready-to-send' };
+  }
+
+  #startSending(keys: DtlsSendKeys['srtp']): void {
+    this.#ready = true;
+    if (keys) {
+      const { profile, localKey, localSalt } = keys;
+      this.#srtpOut = new SrtpSender({ profile, masterKey: localKey, masterSalt: localSalt }, this.#ciphers);
+    }
+    this.#startChannels();
+  }
+
+  /** Whether this much may go to a peer of which nothing is proven but that it knows our ICE password. */
+  #allowsEarly(bytes: number): boolean {
+    this.#earlyBudget -= bytes;
+    return this.#earlyBudget >= 0;
   }
 
   #startChannels(): void {
@@ -458,6 +462,7 @@ export class Session {
       random: this.#random,
       now: this.#now,
     });
+    for (const channel of this.#dataOptions.channels) this.#channels.open(channel, this.#now);
     // One INIT is enough. The DTLS client has been up a moment longer when the server may speak, so it sends it.
     if (client) this.#channels.connect(this.#now);
     this.#channelsTouched = true;
@@ -474,6 +479,7 @@ export class Session {
   #end(reason: SessionCloseReason): void {
     if (this.#closeReason !== null) return;
     this.#closeReason = reason;
+    this.#ice.cargo = null;
     this.#events.push({ type: 'closed', reason });
   }
 
@@ -493,5 +499,15 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
 type AudioOutput = Writable<Extract<SessionOutput, { type: 'audio' }>>;
 type TransmitOutput = Writable<Extract<SessionOutput, { type: 'transmit' }>>;
 
+/**
+ * Bytes of media and data that leave before the peer has proven who it is, and with that, that it receives them: some four
+ * seconds of speech. What is over is not sent.
+ */
+const EARLY_BUDGET = 16_384;
+/**
+ * Milliseconds after the client's last flight by which it has acknowledged the data that came before it. It drops data that
+ * overtake our flight, and the time-outs of SCTP know nothing of the path yet.
+ */
+const ACKNOWLEDGEMENT_SLACK = 20;
 const EMPTY = new Uint8Array(0);
 const NOWHERE: TransportAddress = { family: 4, ip: new Uint8Array(4), port: 0 };

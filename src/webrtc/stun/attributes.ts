@@ -26,6 +26,10 @@ export const StunAttribute = {
   fingerprint: 0x8028,
   iceControlled: 0x8029,
   iceControlling: 0x802a,
+  /** One DTLS datagram (draft-hancke-webrtc-sped). */
+  dtlsInStun: 0xc070,
+  /** CRC-32 of DTLS datagrams that have arrived (draft-hancke-webrtc-sped). */
+  dtlsInStunAck: 0xc071,
 } as const;
 
 /** ERROR-CODE values in use here, with the reason phrases of RFC 8489 and RFC 8445. */

@@ -67,6 +67,11 @@ export class StunMessage {
     return this.#method;
   }
 
+  /** Bytes of the whole message. */
+  get length(): number {
+    return this.#data.length;
+  }
+
   /** 12 bytes, a view of the datagram. */
   get transactionId(): Uint8Array {
     return this.#data.subarray(HEADER_LENGTH - TRANSACTION_ID_LENGTH, HEADER_LENGTH);

@@ -36,7 +36,7 @@ export async function startCluster(name: ClusterName, id: number, port = 0): Pro
   calls.onCreate = async () => {
     const callId = keys.encodeCallId({ cluster: id, locator: { kind: 0, address: parseAddress('127.0.0.1:7100') }, nonce: 1 }, randomFillSync);
     calls.live.set(callId, { etag: 'ice-1' });
-    return { id: callId, answer: ANSWER, etag: 'ice-1' };
+    return { id: callId, answer: ANSWER, etag: 'ice-1', busySeconds: 0 };
   };
   const cluster = { name, id, calls, ready: true, load: { calls: 0, capacity: 100 } };
   const server = await createHttpServer({

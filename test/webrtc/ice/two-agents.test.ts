@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseAddress } from '../../../src/wire/address.ts';
+import { formatAddress, parseAddress } from '../../../src/wire/address.ts';
 import { IceClientAgent } from '../../../src/webrtc/ice/client-agent.ts';
 import { IceLiteAgent } from '../../../src/webrtc/ice/lite-agent.ts';
 import { BINDING, StunAttribute } from '../../../src/webrtc/stun/attributes.ts';
@@ -22,6 +22,7 @@ function pair(seed: number, impairments: Impairments = {}, candidates: readonly 
     random: seededRandom(seed),
     now: 0,
   });
+  client.handleTimeout(0);
   const server = network.add(lite, SERVER_ADDRESS);
   const caller = network.add(client, CLIENT_ADDRESS);
   return { network, lite, client, server, caller };
@@ -48,6 +49,41 @@ test('connects and stays connected for ten minutes through loss, reordering and 
     assert.equal(caller.events.length, 2, `seed ${seed}: ${caller.events.join()}`);
     const rtt = client.roundTripTime!;
     assert.ok(rtt >= 10 && rtt <= 600, `seed ${seed}: ${rtt}`);
+  }
+});
+
+test('of two candidates, both ends settle on the one that answers first, though the check of the other arrives last', () => {
+  const second = '203.0.113.2:3478';
+  for (let seed = 1; seed <= 20; seed++) {
+    const { network, client, lite, server } = pair(seed, { minDelay: 90 }, [SERVER_ADDRESS, second]);
+    // Through the second relay the server sees the client at another address, as behind a NAT.
+    network.add(
+      {
+        handleStun: (data, _from, now) => lite.handleStun(data, parseAddress('192.0.2.99:9'), now),
+        handleTimeout: () => undefined,
+        poll: () => ({ type: 'timeout', at: Number.POSITIVE_INFINITY }),
+      },
+      second,
+    );
+    network.run(500);
+    assert.equal(client.selected && formatAddress(client.selected), SERVER_ADDRESS, `seed ${seed}`);
+    assert.equal(lite.selected && formatAddress(lite.selected), CLIENT_ADDRESS, `seed ${seed}: ${server.events.join()}`);
+  }
+});
+
+test('another candidate takes over when the chosen one falls silent, and no sooner', () => {
+  const second = '203.0.113.2:3478';
+  for (let seed = 1; seed <= 20; seed++) {
+    const { network, client, server, caller } = pair(seed, { minDelay: 20 }, [SERVER_ADDRESS, second]);
+    network.run(20_000);
+    assert.ok(network.sent.filter(({ at }) => at > 1000).every(({ to }) => formatAddress(to) !== second), 'the second rests');
+    // The first relay dies; the same server is behind the second.
+    server.address = parseAddress(second);
+    network.run(20_000 + 7000);
+    assert.deepEqual(caller.events.slice(2), [`selected ${second}`], `seed ${seed}`);
+    assert.equal(client.state, 'connected');
+    network.run(120_000);
+    assert.equal(client.state, 'connected');
   }
 });
 

@@ -24,7 +24,7 @@ test('Chromium takes our answer to each of its offers, and our offer', { skip, t
         assert.equal(result, 'stable', `${kinds}: ${result}\n${answer}`);
       }
     }
-    const own = createOffer({ ...LOCAL, audio: { ...LOCAL, direction: 'sendrecv' }, data: true });
+    const own = createOffer({ ...LOCAL, audio: { ...LOCAL, direction: 'sendrecv' }, data: { init: null } });
     const { negotiated } = parseAnswer(await page.evaluate(answerTo, own));
     assert.deepEqual(negotiated.bundleMids, ['0', '1']);
     assert.equal(negotiated.audio?.payloadType, 111);

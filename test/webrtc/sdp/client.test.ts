@@ -36,7 +36,7 @@ test('our client and our server agree, whatever the credentials, directions and 
         fc.pre(direction !== null || data);
         const own = { ufrag, password, fingerprint: { algorithm: 'sha-256', value } } as const;
         const candidates = addresses.map(({ ip, port }) => ({ address: { family: ip.length === 4 ? 4 : 6, ip, port } as const }));
-        const text = createOffer({ ...CLIENT, ...own, audio: direction && { ...CLIENT, direction }, data });
+        const text = createOffer({ ...CLIENT, ...own, audio: direction && { ...CLIENT, direction }, data: data ? { init: null } : null });
         const parsed = parseOffer(text);
         assert.deepEqual(parsed.negotiated.ice, { ufrag, password, options: ['ice2'] });
         assert.deepEqual(parsed.negotiated.fingerprints, [own.fingerprint]);

@@ -28,4 +28,5 @@ export const LOCAL: LocalDescription = {
   cname: 'earshot',
   streamId: 'agent',
   trackId: 'voice',
+  init: null,
 };

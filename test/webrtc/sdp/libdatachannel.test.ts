@@ -57,7 +57,7 @@ test('libdatachannel answers our offer', { timeout: 20_000 }, async () => {
   const connection = connect(false);
   const answer = gathered(connection);
   connection.setRemoteDescription(
-    createOffer({ ...LOCAL, audio: { ...LOCAL, direction: 'sendrecv' }, data: true }),
+    createOffer({ ...LOCAL, audio: { ...LOCAL, direction: 'sendrecv' }, data: { init: null } }),
     'offer',
   );
   const { negotiated, candidates } = parseAnswer(await answer);

@@ -26,7 +26,7 @@ test('a call comes up: ICE, DTLS, audio both ways, a data channel both ways', ()
   assert.deepEqual(caller.heard, range(50));
   assert.deepEqual(server.messages(), ['hello']);
   assert.deepEqual(caller.messages(), [new Uint8Array([1, 2, 3])]);
-  assert.deepEqual(server.events.slice(0, 2).map(({ type }) => type), ['ice-connected', 'connected']);
+  assert.deepEqual(server.events.slice(0, 3).map(({ type }) => type), ['ice-connected', 'ready-to-send', 'connected']);
 });
 
 test('a call comes up and talks through 20% loss, reordering and duplication', () => {

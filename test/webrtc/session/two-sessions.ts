@@ -1,4 +1,14 @@
-import { DtlsCertificate, loadSrtpCiphers, Answerer, Offerer, type Session, type SessionOutput } from '../../../src/webrtc/index.ts';
+import {
+  DtlsCertificate,
+  loadSrtpCiphers,
+  Answerer,
+  Offerer,
+  type AnswererOptions,
+  type OffererOptions,
+  type OpenChannelOptions,
+  type Session,
+  type SessionOutput,
+} from '../../../src/webrtc/index.ts';
 import { parseAddress, sameAddress, type TransportAddress } from '../../../src/wire/address.ts';
 import { seededFraction, seededRandom } from '../ice/network.ts';
 
@@ -11,6 +21,12 @@ export interface Impairments {
   readonly maxDelay?: number;
 }
 
+export interface HeardAudio {
+  readonly payload: Uint8Array;
+  readonly sequence: number;
+  readonly timestamp: number;
+}
+
 export type Event = Exclude<SessionOutput, { type: 'timeout' | 'transmit' }>;
 
 /** One end of a call in virtual time, with everything that came out of it. */
@@ -19,8 +35,12 @@ export class End {
   readonly events: Event[] = [];
   /** Payloads heard, as numbers: tests send a counter. */
   readonly heard: number[] = [];
+  /** Virtual time at which each kind of event came first. */
+  readonly times: Partial<Record<Event['type'] | 'audio', number>> = {};
   address: TransportAddress;
   wakeAt = 0;
+  /** Takes what is heard, in place of `heard`. */
+  onAudio: ((audio: HeardAudio, now: number) => void) | null = null;
 
   constructor(session: Session, address: string) {
     this.session = session;
@@ -40,7 +60,21 @@ export class End {
   }
 }
 
-interface Datagram {
+export interface TwoSessionsOptions extends Impairments {
+  readonly seed?: number;
+  readonly audio?: boolean;
+  readonly data?: boolean;
+  /** Whether the caller offers SNAP; true unless set. */
+  readonly snap?: boolean;
+  /** Channels that both open under an id agreed beforehand. */
+  readonly channels?: readonly OpenChannelOptions[];
+  readonly editOffer?: (sdp: string) => string;
+  readonly editAnswer?: (sdp: string) => string;
+  readonly caller?: Partial<OffererOptions>;
+  readonly server?: Partial<AnswererOptions>;
+}
+
+export interface Datagram {
   readonly at: number;
   readonly data: Uint8Array;
   readonly from: TransportAddress;
@@ -59,20 +93,28 @@ export class TwoSessions {
   readonly caller: End;
   readonly server: End;
   readonly answerer: Answerer;
+  /** As the caller made it. */
+  readonly offer: string;
   impairments: Impairments;
   /** Sees every datagram that arrives; false swallows it. */
   filter: (datagram: Datagram) => boolean = () => true;
+  /** Sees every datagram that is sent, lost ones included. */
+  tap: (datagram: Datagram) => void = () => {};
+  /** Sees every event at the moment it comes. */
+  onEvent: (end: End, event: Event) => void = () => {};
   readonly #fraction: () => number;
   #inFlight: Datagram[] = [];
 
-  constructor(options: { seed?: number; audio?: boolean; data?: boolean; editOffer?: (sdp: string) => string } & Impairments = {}) {
-    const { seed = 1, audio = true, data = true, editOffer = (sdp) => sdp } = options;
+  constructor(options: TwoSessionsOptions = {}) {
+    const { seed = 1, audio = true, data = true, snap = true, channels = [], editOffer = (sdp) => sdp, editAnswer = (sdp) => sdp } = options;
     this.impairments = options;
     this.#fraction = seededFraction(seed);
     const random = seededRandom(seed);
-    const offerer = new Offerer({ certificate: certificates[0], audio, data, ciphers, random, ntpEpochOffset: 1.7e12 });
+    const offerer = new Offerer({ certificate: certificates[0], audio, data, snap, channels, ciphers, random, ntpEpochOffset: 1.7e12, ...options.caller });
+    this.offer = offerer.offer;
     this.answerer = new Answerer({
       offer: editOffer(offerer.offer),
+      channels,
       ufrag: 'serverUfrag',
       certificate: certificates[1],
       candidates: [parseAddress(SERVER_ADDRESS)],
@@ -80,10 +122,10 @@ export class TwoSessions {
       random,
       ntpEpochOffset: 1.7e12,
       now: 0,
+      ...options.server,
     });
     this.server = new End(this.answerer.session, SERVER_ADDRESS);
-    this.caller = new End(offerer.accept(this.answerer.answer, 0), CLIENT_ADDRESS);
-    this.drain();
+    this.caller = new End(offerer.accept(editAnswer(this.answerer.answer), 0), CLIENT_ADDRESS);
   }
 
   /** Acts on what the sessions want after a method was called from outside. */
@@ -99,6 +141,7 @@ export class TwoSessions {
 
   /** Lets time pass up to `until` ms. */
   run(until: number): void {
+    this.drain();
     for (;;) {
       const ends = [this.caller, this.server];
       const arrival = this.#inFlight.reduce((min, { at }) => Math.min(min, at), Infinity);
@@ -144,13 +187,20 @@ export class TwoSessions {
         end.wakeAt = output.at;
         return;
       }
+      if (output.type !== 'transmit') end.times[output.type] ??= this.now;
       if (output.type === 'transmit') this.#send(output.data, end.address, output.to, other);
+      else if (output.type === 'audio' && end.onAudio) end.onAudio(output, this.now);
       else if (output.type === 'audio') end.heard.push(new DataView(output.payload.slice().buffer).getUint32(1));
-      else end.events.push(structuredClone(output));
+      else {
+        const event = structuredClone(output);
+        end.events.push(event);
+        this.onEvent(end, event);
+      }
     }
   }
 
   #send(data: Uint8Array, from: TransportAddress, to: TransportAddress, other: End): void {
+    this.tap({ at: this.now, data, from, to });
     if (!sameAddress(to, other.address)) return;
     const { loss = 0, duplication = 0, minDelay = 10, maxDelay = minDelay } = this.impairments;
     const copies = this.#fraction() < loss ? 0 : this.#fraction() < duplication ? 2 : 1;

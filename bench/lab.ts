@@ -1,0 +1,188 @@
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { type CallFigures, figuresOf, heardSince, type LabCall, longestGap, pause, Switchboard, type Way } from './lab-parts/calls.ts';
+import { drawMap } from './lab-parts/map.ts';
+import { CALLERS, type CallerPlace, PLACES } from './lab-parts/places.ts';
+import { World } from './lab-parts/world.ts';
+import { seededRandom } from './support/random.ts';
+import { finish, goal, printTable } from './support/report.ts';
+import { figure } from './support/stats.ts';
+
+/**
+ * `npm run lab`: three clusters, four global relays, gateways and Redis on this machine, joined by links with the
+ * delays, jitter and loss of published measurements (lab-parts/places.ts). Calls from six places, each with the global
+ * relays and without them; then an ingress, a path of the trunk and a cluster fail.
+ *
+ *   --quick       one call of each kind, for a shorter time      --seed N     of what is lost and delayed
+ *   --svg FILE    the result as a map                            --out FILE   the JSON
+ */
+const { values } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, seed: { type: 'string', default: '1' }, svg: { type: 'string' }, out: { type: 'string' } },
+});
+const CALLS = values.quick ? 1 : 3;
+const SECONDS = values.quick ? 5 : 15;
+const WAYS: readonly Way[] = ['cluster', 'global'];
+
+interface Row extends CallFigures {
+  readonly from: CallerPlace;
+  readonly way: Way;
+  readonly cluster: string;
+  readonly ingress: LabCall['ingress'];
+  readonly setupMs: number;
+}
+
+interface Event {
+  readonly what: string;
+  /** Calls that were up, of those that it concerned. */
+  readonly calls: number;
+  readonly held: number;
+  /** Median and longest silence of these calls, ms. */
+  readonly silentMs: { readonly median: number; readonly max: number };
+  /** A call placed while it lasted: where it landed, through whom, and after how long; null when there was none. */
+  readonly newCall: Pick<LabCall, 'cluster' | 'ingress' | 'setupMs'> | null;
+}
+
+const startedAt = performance.now();
+await using world = await World.start(seededRandom(Number(values.seed)));
+const board = new Switchboard();
+console.log(`14 processes up after ${((performance.now() - startedAt) / 1000).toFixed(0)} s\n`);
+
+const rows = await compare();
+const events = [await loseIngress(), await losePath(), await loseCluster()];
+await board.close();
+
+for (const { what, calls, held, silentMs, newCall } of events) {
+  console.log(`${what}: ${held} of ${calls} calls held; silent for ${silentMs.median.toFixed(0)} ms (median), ${silentMs.max.toFixed(0)} ms (longest)`);
+  if (newCall) console.log(`  a new call lands in ${newCall.cluster} through ${newCall.ingress ?? '?'} after ${newCall.setupMs.toFixed(0)} ms`);
+}
+console.log('');
+if (values.svg !== undefined) writeFileSync(values.svg, map());
+const gains = CALLERS.map((from) => rowOf(from, 'cluster').roundTripMs - rowOf(from, 'global').roundTripMs);
+finish('lab', { seed: Number(values.seed), seconds: (performance.now() - startedAt) / 1000, rows, events }, [
+  goal('places whose round trip is longer with the global relay, by more than 5 ms', gains.filter((gain) => gain < -5).length, '', 0, 'at most'),
+  goal('calls lost with an ingress or a path', events[0].calls - events[0].held + events[1].calls - events[1].held, '', 0, 'at most'),
+  goal('silence after the loss of a path', events[1].silentMs.max, 'ms', 1000, 'at most'),
+  goal('new calls while something is down', events.filter(({ newCall }) => newCall !== null).length, '', events.length, 'at least'),
+  goal('time of the whole run', (performance.now() - startedAt) / 1000, 's', 180, 'at most'),
+], { out: values.out ?? null });
+
+/** Calls from each place both ways, at the same time. */
+async function compare(): Promise<Row[]> {
+  const calls: LabCall[] = [];
+  for (let i = 0; i < CALLS; i++) {
+    for (const way of WAYS) calls.push(...(await Promise.all(CALLERS.map((from) => board.place(world, from, way)))));
+  }
+  await pause(1000);
+  const from = performance.now();
+  await pause(SECONDS * 1000);
+  const to = performance.now();
+  await pause(1000);
+  const result = CALLERS.flatMap((place) =>
+    WAYS.map((way): Row => {
+      const own = calls.filter((call) => call.from === place && call.way === way);
+      const figures = own.map((call) => figuresOf(call, from, to));
+      const median = (of: (figures: CallFigures) => number): number => figure(figures.map(of)).median;
+      return {
+        from: place,
+        way,
+        cluster: own[0].cluster,
+        ingress: own[0].ingress,
+        setupMs: figure(own.map(({ setupMs }) => setupMs)).median,
+        roundTripMs: median(({ roundTripMs }) => roundTripMs),
+        jitterMs: median(({ jitterMs }) => jitterMs),
+        loss: figures.reduce((sum, { loss }) => sum + loss, 0) / figures.length,
+      };
+    }),
+  );
+  await board.hangUp(calls);
+  printTable([
+    ['caller', 'cluster', 'way', 'first relay', 'set-up ms', 'round trip ms', 'jitter ms', 'lost % *'],
+    ...result.map(({ from: place, cluster, way, ingress, setupMs, roundTripMs, jitterMs, loss }) => [
+      PLACES[place].title, cluster, way === 'global' ? 'global relay' : 'public internet', ingress ?? '?',
+      setupMs.toFixed(0), roundTripMs.toFixed(0), jitterMs.toFixed(1), (loss * 100).toFixed(2),
+    ]),
+  ]);
+  console.log('* after retransmission (NACK), which turns loss into jitter\n');
+  return result;
+}
+
+/** The global relay of São Paulo dies under its calls and comes back later. */
+async function loseIngress(): Promise<Event> {
+  const calls = await placeAll('saopaulo');
+  const at = performance.now();
+  await world.kill('relay saopaulo');
+  const newCall = await placed('saopaulo');
+  await heardSince(calls, at + 500, 15_000);
+  const event = describe('the global relay of São Paulo is killed', calls, at, newCall);
+  await world.restart('relay saopaulo');
+  return event;
+}
+
+/** One of the two paths from Sydney's global relay to its cluster goes dark, then the other one instead. */
+async function losePath(): Promise<Event> {
+  const calls = await placeAll('sydney');
+  // The paths of a relay are known after a few probes.
+  await pause(2000);
+  let longest: Event | null = null;
+  for (const trunkPath of [0, 1]) {
+    const at = performance.now();
+    world.cutTrunk('sydney', 'singapore', trunkPath, true);
+    await pause(1500);
+    const newCall = await placed('sydney');
+    await heardSince(calls, performance.now(), 5000);
+    const event = describe('a trunk path from Sydney to Singapore goes dark', calls, at, newCall);
+    if (longest === null || event.silentMs.max > longest.silentMs.max) longest = event;
+    world.cutTrunk('sydney', 'singapore', trunkPath, false);
+    await pause(2500);
+  }
+  await board.hangUp(calls);
+  return longest!;
+}
+
+/** All of Virginia dies: calls elsewhere do not notice, and new ones land elsewhere. */
+async function loseCluster(): Promise<Event> {
+  const calls = [...(await placeAll('tokyo')), ...(await placeAll('dublin'))];
+  const at = performance.now();
+  await Promise.all([world.kill('relay virginia'), world.kill('transceiver virginia')]);
+  const newCall = await placed('california');
+  await pause(1000);
+  await heardSince(calls, performance.now(), 5000);
+  return describe('the cluster Virginia is killed; calls of other clusters', calls, at, newCall);
+}
+
+async function placeAll(from: CallerPlace): Promise<LabCall[]> {
+  const calls = await Promise.all(Array.from({ length: CALLS + 1 }, () => board.place(world, from, 'global')));
+  await heardSince(calls, performance.now() + 500, 5000);
+  return calls;
+}
+
+async function placed(from: CallerPlace): Promise<LabCall | null> {
+  try {
+    const call = await board.place(world, from, 'global');
+    await heardSince([call], performance.now(), 5000);
+    return call;
+  } catch (error) {
+    console.log(`no new call from ${from}: ${error instanceof Error ? error.message : String(error)}`);
+    return null;
+  }
+}
+
+function describe(what: string, calls: readonly LabCall[], from: number, newCall: LabCall | null): Event {
+  const { median, max } = figure(calls.map((call) => longestGap(call, from, performance.now())));
+  const held = calls.filter(({ ended }) => ended === null).length;
+  return { what, calls: calls.length, held, silentMs: { median, max }, newCall: newCall && { cluster: newCall.cluster, ingress: newCall.ingress, setupMs: newCall.setupMs } };
+}
+
+function rowOf(from: CallerPlace, way: Way): Row {
+  return rows.find((row) => row.from === from && row.way === way)!;
+}
+
+function map(): string {
+  const line = ({ setupMs, roundTripMs, jitterMs, loss }: Row): string =>
+    `set-up ${setupMs.toFixed(0)} ms, round trip ${roundTripMs.toFixed(0)} ms, jitter ${jitterMs.toFixed(1)} ms, lost ${(loss * 100).toFixed(2)} %`;
+  const entries = CALLERS.map((from) => {
+    const [without, by] = [rowOf(from, 'cluster'), rowOf(from, 'global')];
+    return { from, ingress: by.ingress, cluster: by.cluster, text: [`with: ${line(by)}`, `without: ${line(without)}`] };
+  });
+  return drawMap(entries, 'Earshot lab: calls with and without global relays');
+}

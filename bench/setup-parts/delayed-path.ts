@@ -1,0 +1,105 @@
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { seededFraction } from '../../test/webrtc/ice/network.ts';
+
+/** What the path does to every datagram, both ways alike. */
+export interface PathConditions {
+  /** Of the path alone, ms: half of it one way, half the other. */
+  readonly roundTripMs: number;
+  /** Chance that a datagram is lost, 0 to 1. */
+  readonly loss: number;
+  /** The same seed loses the same datagrams, counted in the order in which they come. */
+  readonly seed: number;
+}
+
+interface InFlight {
+  readonly at: number;
+  readonly deliver: () => void;
+}
+
+/**
+ * A UDP path with delay and loss between callers and a relay, in user space: callers are told its address as the
+ * relay's. Each caller's address gets a socket of its own towards the relay, so that the relay can tell them apart.
+ *
+ *   caller ──► [ path ] ── half the round trip later, or never ──► relay
+ */
+export class DelayedPath {
+  /** When this path delivered late because the process was busy: milliseconds, one for each datagram. */
+  readonly lateness: number[] = [];
+  readonly #front: Socket;
+  readonly #relay: { readonly address: string; readonly port: number };
+  readonly #callers = new Map<string, Socket>();
+  /** In the order of delivery: the delay is the same for all. */
+  #inFlight: InFlight[] = [];
+  #timer: NodeJS.Timeout | null = null;
+  #conditions: PathConditions = { roundTripMs: 0, loss: 0, seed: 1 };
+  #chance: { readonly in: () => number; readonly out: () => number } = { in: () => 1, out: () => 1 };
+
+  private constructor(front: Socket, relay: { address: string; port: number }) {
+    this.#front = front;
+    this.#relay = relay;
+    front.on('message', (data, from) => this.#fromCaller(data, from));
+  }
+
+  /** @param relay `127.0.0.1:port` */
+  static async open(relay: string): Promise<DelayedPath> {
+    const front = createSocket('udp4');
+    front.bind(0, '127.0.0.1');
+    await once(front, 'listening');
+    const [address, port] = relay.split(':');
+    return new DelayedPath(front, { address, port: Number(port) });
+  }
+
+  /** `127.0.0.1:port`, to be told to callers. */
+  get address(): string {
+    return `127.0.0.1:${this.#front.address().port}`;
+  }
+
+  /** From the next datagram on. What is under way arrives as it was to. */
+  impose(conditions: PathConditions): void {
+    this.#conditions = conditions;
+    const { seed } = conditions;
+    this.#chance = { in: seededFraction(2 * seed), out: seededFraction(2 * seed + 1) };
+  }
+
+  /** Forgets the callers, so that what still comes for them goes nowhere. */
+  forgetCallers(): void {
+    for (const socket of this.#callers.values()) socket.close();
+    this.#callers.clear();
+    this.#inFlight = [];
+  }
+
+  #fromCaller(data: Buffer, from: RemoteInfo): void {
+    const name = `${from.address}:${from.port}`;
+    let socket = this.#callers.get(name);
+    if (!socket) {
+      socket = createSocket('udp4');
+      socket.on('message', (back) => this.#send(this.#chance.out, () => this.#front.send(back, from.port, from.address)));
+      this.#callers.set(name, socket);
+    }
+    const { address, port } = this.#relay;
+    this.#send(this.#chance.in, () => socket.send(data, port, address));
+  }
+
+  #send(chance: () => number, deliver: () => void): void {
+    const { roundTripMs, loss } = this.#conditions;
+    if (chance() < loss) return;
+    this.#inFlight.push({ at: performance.now() + roundTripMs / 2, deliver });
+    if (!this.#timer) this.#wakeUp();
+  }
+
+  #wakeUp(): void {
+    this.#timer = null;
+    const now = performance.now();
+    for (let next = this.#inFlight[0]; next !== undefined && next.at <= now; next = this.#inFlight[0]) {
+      this.#inFlight.shift();
+      this.lateness.push(now - next.at);
+      next.deliver();
+    }
+    if (this.#inFlight.length === 0) return;
+    const wait = this.#inFlight[0].at - performance.now();
+    // Timers count whole milliseconds and fire late rather than early: the last one is waited for turn by turn.
+    if (wait > 2) this.#timer = setTimeout(() => this.#wakeUp(), Math.floor(wait) - 1);
+    else this.#timer = setTimeout(() => this.#wakeUp(), 0);
+  }
+}

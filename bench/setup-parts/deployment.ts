@@ -1,0 +1,47 @@
+import { fileURLToPath } from 'node:url';
+import { EarshotProcess, freeTcpPort, freeUdpPort } from '../../test/support/earshot-process.ts';
+import { PathThread } from './path-thread.ts';
+
+const TALKER = fileURLToPath(new URL('./talker.js', import.meta.url));
+const SECRETS = { EARSHOT_SECRET: 'a secret of the bench alone' };
+
+/** A relay and a transceiver that callers reach through a path with delay and loss. */
+export class DelayedDeployment {
+  readonly path: PathThread;
+  /** Where offers are posted. */
+  readonly endpoint: string;
+  readonly #processes: readonly EarshotProcess[];
+  readonly #metricsUrl: string;
+
+  private constructor(path: PathThread, http: string, processes: readonly EarshotProcess[]) {
+    this.path = path;
+    this.endpoint = `${http}/v1/realtime/calls`;
+    this.#metricsUrl = `${http}/metrics`;
+    this.#processes = processes;
+  }
+
+  static async start(): Promise<DelayedDeployment> {
+    const udp = `127.0.0.1:${await freeUdpPort()}`;
+    const admin = `127.0.0.1:${await freeTcpPort()}`;
+    const http = `127.0.0.1:${await freeTcpPort()}`;
+    const path = await PathThread.open(udp);
+    const quiet = ['--log-level', 'error'];
+    const relay = new EarshotProcess(['relay', '--udp', udp, '--trunk', '127.0.0.1:0', '--http', admin, ...quiet], SECRETS);
+    const transceiver = new EarshotProcess(
+      ['transceiver', '--http', http, '--trunk', '127.0.0.1:0', '--ingress', path.address, '--agent', TALKER, '--workers', '1', ...quiet],
+      SECRETS,
+    );
+    await Promise.all([relay.ready(`http://${admin}`), transceiver.ready(`http://${http}`)]);
+    return new DelayedDeployment(path, `http://${http}`, [relay, transceiver]);
+  }
+
+  /** The transceiver's metrics, as Prometheus text. */
+  async metrics(): Promise<string> {
+    return (await fetch(this.#metricsUrl)).text();
+  }
+
+  async close(): Promise<void> {
+    await this.path.close();
+    await Promise.all(this.#processes.map((process) => process.kill()));
+  }
+}
