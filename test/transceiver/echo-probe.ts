@@ -30,6 +30,7 @@ const host: CallHost = {
     if (connecting) answers.push(data.slice());
     else if (data[1] < 192) echoed++;
   },
+  connected: () => undefined,
   touched: () => undefined,
   ended: () => undefined,
 };
@@ -62,6 +63,7 @@ async function connect(): Promise<{ call: Call; caller: Session }> {
     host,
     log: createLogger({ level: 'error' }),
     now,
+    eventsChannelId: null,
     maxDurationMs: Number.POSITIVE_INFINITY,
   });
   const caller = offerer.accept(answerer.answer, now);
