@@ -10,7 +10,7 @@ import { GlobalDeployment } from './global-deployment.ts';
 import { Callers } from './relay-deployment.ts';
 
 const CALLS = 12;
-const TALKER = path.join(PROJECT, 'dist/test/e2e/relay-talker.js');
+const TALKER = path.join(PROJECT, 'dist/test/e2e/eager-talker.js');
 /** What a machine that runs these eight processes and the callers on two cores may add. */
 const BUSY_MACHINE_MS = 400;
 

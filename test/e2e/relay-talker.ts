@@ -1,4 +1,4 @@
-import type { Agent } from '../../src/agents/index.ts';
+import type { Agent, AgentResponse } from '../../src/agents/index.ts';
 import { SILENT_PACKET } from '../support/silent-packet.ts';
 
 const FRAMES = 60 * 50;
@@ -10,10 +10,13 @@ const talker: Agent = {
   turns: false,
   open: (call) => ({
     opus: (frame) => call.forward(frame),
-    answer(response) {
-      for (let i = 0; i < FRAMES; i++) response.play(SILENT_PACKET);
-    },
+    answer: talk,
   }),
 };
+
+/** A minute of packets. */
+export function talk(response: AgentResponse): void {
+  for (let i = 0; i < FRAMES; i++) response.play(SILENT_PACKET);
+}
 
 export default talker;
