@@ -10,6 +10,8 @@ export interface ConversationPort {
    * `mediaTime`, pauses included. `marker`: first frame after a pause. The bytes are valid until this returns.
    */
   sendAudio(opus: Uint8Array, mediaTime: number, duration: number, marker: boolean): void;
+  /** What share of the packets sent the caller last said was lost, 0 to 1; null while nothing is known. */
+  readonly remoteLoss: number | null;
   /** One message for the data channel, which is open. */
   sendEvent(json: string): void;
   /** The call should end. `close` may be called from within, or later. */

@@ -88,7 +88,7 @@ export class Conversation {
     this.#downlink = new Downlink(agent.format, now, (opus, mediaTime, duration, marker) => {
       this.#counters.framesSent++;
       this.#port.sendAudio(opus, mediaTime, duration, marker);
-    });
+    }, () => port.remoteLoss);
     this.#responses = new Responses(this.#downlink, this.#items, {
       tell: (notice) => this.#tell(notice),
       nextId: (prefix) => this.#nextId(prefix),

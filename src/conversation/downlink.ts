@@ -13,8 +13,10 @@ export class Downlink {
   readonly #format: AudioFormat;
   readonly #originMs: number;
   readonly #send: SendAudio;
+  readonly #loss: () => number | null;
   readonly #playout: Playout<Int16Array | Uint8Array>;
   #encoder: OpusEncoder | null = null;
+  #lossy = false;
   /** The frame that is being filled, and how far. */
   #partial: Int16Array | null = null;
   #filled = 0;
@@ -22,10 +24,12 @@ export class Downlink {
   #forwardOffset: number | null = null;
   #forwardEnd = 0;
 
-  constructor(format: AudioFormat, originMs: number, send: SendAudio) {
+  /** @param loss what share of our packets the caller last said was lost, 0 to 1; null while nothing is known */
+  constructor(format: AudioFormat, originMs: number, send: SendAudio, loss: () => number | null) {
     this.#format = format;
     this.#originMs = originMs;
     this.#send = send;
+    this.#loss = loss;
     this.#playout = new Playout(originMs);
   }
 
@@ -120,12 +124,17 @@ export class Downlink {
     if (payload === null) return OPUS_SILENCE;
     if (payload instanceof Uint8Array || this.#format.codec === 'opus') return payload as Uint8Array;
     this.#encoder ??= new OpusEncoder(this.#format.rate);
+    this.#lossy = (this.#loss() ?? 0) >= (this.#lossy ? CLEAN_AGAIN : LOSSY);
+    this.#encoder.protect(this.#lossy);
     return this.#encoder.encode(payload);
   }
 }
 
 const FRAME_DURATION = (FRAME_MS * OPUS_CLOCK_RATE) / 1000;
 const MAX_QUEUED_MS = 600_000;
+/** Shares of packets lost. */
+const LOSSY = 0.02;
+const CLEAN_AGAIN = 0.005;
 /** A stream whose timestamps are this far from the present has begun anew: 5 s. */
 const MAX_FORWARD_DISTANCE = 5 * OPUS_CLOCK_RATE;
 const FORWARD_PAUSE = (60 * OPUS_CLOCK_RATE) / 1000;

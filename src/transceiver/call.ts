@@ -164,6 +164,10 @@ export class Call implements ConversationPort {
 
   // What the conversation asks of the call.
 
+  get remoteLoss(): number | null {
+    return this.#session.remoteLoss;
+  }
+
   sendAudio(opus: Uint8Array, mediaTime: number, _duration: number, marker: boolean): void {
     this.#timings.firstAudioMs ??= this.#sinceStart();
     this.#session.sendAudio(opus, mediaTime, marker, this.#now);

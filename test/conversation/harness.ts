@@ -25,6 +25,8 @@ export class TestCall {
   readonly frames: SentFrame[] = [];
   readonly events: SentEvent[] = [];
   readonly hangups: string[] = [];
+  /** What the caller reports of packets lost, 0 to 1. */
+  remoteLoss: number | null = null;
   readonly logged: unknown[] = [];
   /** What the agent wrote to the log. */
   readonly said: object[] = [];
@@ -36,12 +38,16 @@ export class TestCall {
   #timestamp = 4_294_960_000;
 
   constructor(agent: Agent, session: unknown = { type: 'realtime' }) {
+    const remoteLoss = (): number | null => this.remoteLoss;
     this.conversation = new Conversation({
       callId: 'rtc_test',
       agent,
       session: parseSessionConfig(session),
       now: this.now,
       port: {
+        get remoteLoss() {
+          return remoteLoss();
+        },
         sendAudio: (opus, mediaTime, duration, marker) => {
           this.frames.push({ at: this.now, opus: opus.slice(), mediaTime, duration, marker });
         },

@@ -8,10 +8,10 @@ import { type SentEvent, TestCall } from './harness.ts';
 const speech = encodeWav(padded(readWav('interrupt.wav'), 200, 900));
 
 /** Says one second when asked, and hands out what it was given. */
-function speaker(ms = 1000): Agent & { call: AgentCall; responses: AgentResponse[] } {
+function speaker(ms = 1000): Omit<Agent, 'format'> & { format: Agent['format']; call: AgentCall; responses: AgentResponse[] } {
   const agent = {
     name: 'speaker',
-    format: { codec: 'pcm16', rate: 8000 } as const,
+    format: { codec: 'pcm16', rate: 8000 } as Agent['format'],
     call: undefined as unknown as AgentCall,
     responses: [] as AgentResponse[],
     open(call: AgentCall) {
@@ -104,6 +104,19 @@ test('a voice that has been heard stays', async () => {
   assert.deepEqual([error.code, error.param], ['cannot_update_voice', 'session.audio.output.voice']);
   assert.equal(update({ audio: { output: { voice: 'jack', speed: 1.2 } } }).type, 'session.updated');
   assert.equal(agent.call.session.instructions, '');
+});
+
+test('what is said to a caller who loses packets carries forward error correction, until the losses end', async () => {
+  const agent = speaker(60);
+  agent.format = { codec: 'pcm16', rate: 24_000 };
+  const call = await new TestCall(agent).start();
+  const isSilk = async (loss: number): Promise<boolean> => {
+    call.remoteLoss = loss;
+    agent.call.respond((response) => response.play(Int16Array.from({ length: 24_000 }, (_, i) => 8000 * Math.sin(i / 20) * Math.sin(i / 900))));
+    await call.wait(900);
+    return call.frames.at(-1)!.opus[0] >> 3 < 16;
+  };
+  assert.deepEqual([await isSilk(0), await isSilk(0.01), await isSilk(0.05), await isSilk(0.01), await isSilk(0)], [false, false, true, true, false]);
 });
 
 test('what an agent writes to the log reaches the operator', async () => {

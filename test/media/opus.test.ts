@@ -76,6 +76,19 @@ test('a packet in the middle of a larger buffer is read in place', () => {
   assert.deepEqual(new OpusDecoder(8000).decode(datagram.subarray(77, 77 + packet.length)), direct);
 });
 
+test('forward error correction is there when asked for, in the mode that has it, and is no cost otherwise', () => {
+  const { samples, rate } = readWav('interrupt.wav');
+  const encoder = new OpusEncoder(48_000);
+  assert.equal(rate, 48_000);
+  const frames = Array.from({ length: 60 }, (_, i) => samples.subarray(i * 960, (i + 1) * 960));
+  const silk = (): number => frames.filter((frame) => encoder.encode(frame)[0] >> 3 < 16).length;
+  assert.equal(silk(), 0);
+  encoder.protect(true);
+  assert.ok(silk() > 55, 'SILK or hybrid');
+  encoder.protect(false);
+  assert.ok(silk() < 5, 'CELT again');
+});
+
 test('a frame of another length is refused', () => {
   assert.throws(() => new OpusEncoder(24_000).encode(new Int16Array(479)), RangeError);
 });

@@ -32,9 +32,10 @@ export function padded({ rate, samples }: Wav, beforeMs: number, afterMs: number
   return { rate, samples: all };
 }
 
-/** The packets that a client would send for this sound, 20 ms each. */
+/** The packets that a browser would send for this sound: 20 ms each, with forward error correction. */
 export function encodeWav({ rate, samples }: Wav): Uint8Array[] {
   const encoder = new OpusEncoder(rate);
+  encoder.protect(true);
   const packets: Uint8Array[] = [];
   for (let at = 0; at + encoder.frameSize <= samples.length; at += encoder.frameSize) {
     packets.push(encoder.encode(samples.subarray(at, at + encoder.frameSize)));

@@ -249,6 +249,11 @@ export class RtpSession {
     );
   }
 
+  /** Fraction lost of the peer's last report on what is sent (RFC 3550, section 6.4.1), 0 to 1; null before the first. */
+  get remoteLoss(): number | null {
+    return this.#send.remoteLoss;
+  }
+
   stats(): RtpSessionStats {
     const latest = this.#streams.at(-1)?.receive;
     const toMs = (units: number): number => (units * 1000) / this.#options.clockRate;

@@ -104,6 +104,11 @@ export class Session {
     return this.#selected;
   }
 
+  /** Share of our audio that the peer last reported lost, 0 to 1; null before its first report. */
+  get remoteLoss(): number | null {
+    return this.#rtp?.remoteLoss ?? null;
+  }
+
   get closed(): boolean {
     return this.#closeReason !== null;
   }
