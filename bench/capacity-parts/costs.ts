@@ -2,29 +2,29 @@
  * What everything below is computed from. MEASURED are the project's own figures: each names the command that made it, and
  * is to be replaced when that command says something else. ASSUMED is what nobody can measure here: change it to yours.
  *
- * All of MEASURED come from one machine, 2026-11-22: two virtual cores of an AMD EPYC that the load generator used as well
+ * All of MEASURED come from one machine, 2026-11-23: two virtual cores of an AMD EPYC that the load generator used as well
  * (each slows the other down, by half or more), Debian 12, Node 20, loopback. A core of its own does more; a network card and
  * its interrupts cost more than loopback.
  */
 export const MEASURED = {
   /** `npm run bench:relay -- --quick`: mmsg engine at 40,000 packets/s each way. CPU µs for each packet forwarded. */
-  relayMicrosPerPacket: 9.9,
+  relayMicrosPerPacket: 6.7,
   /** `npm run capacity -- --measure`: an echo call, both ways, SRTP and trunk, no codec. CPU ms by the second of call. */
-  transceiverMillisPerSecond: 2.2,
-  /** `npm run capacity -- --measure`: Opus at 24 kHz, complexity 5, speech. CPU µs by frame of 20 ms. */
-  opusEncodeMicros: 240,
-  opusDecodeMicros: 40,
+  transceiverMillisPerSecond: 2.1,
+  /** `npm run capacity -- --measure`: Opus at 24 kHz, speech, without loss. CPU µs by frame of 20 ms. */
+  opusEncodeMicros: 64,
+  opusDecodeMicros: 35,
   /** `npm run capacity -- --measure`: offer, ICE, DTLS handshake. CPU ms by call. */
-  transceiverMillisPerSetUp: 10.5,
+  transceiverMillisPerSetUp: 11.3,
   /** `npm run capacity -- --measure`: CPU ms by offer. */
   gatewayMillisPerOffer: 3.2,
   /** `npm run capacity -- --measure`: growth of the process. KiB by call. */
-  transceiverKiBPerCall: 185,
+  transceiverKiBPerCall: 159,
   /** docs/relay.md and src/relay/flow-table.ts: bytes by flow, allocated for the whole table at start. */
   relayBytesPerFlow: 100,
   /** `npm run capacity -- --measure`: bytes and CPU µs by flow written to Redis, in pipelines of 512. */
-  redisBytesPerFlow: 215,
-  redisMicrosPerWrite: 4.4,
+  redisBytesPerFlow: 213,
+  redisMicrosPerWrite: 4.5,
 } as const;
 
 export const ASSUMED = {

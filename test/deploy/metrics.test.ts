@@ -47,7 +47,7 @@ test('the check itself finds a metric, a label and a value that do not exist', a
 test('the autoscaler reads a gauge that transceivers have', async () => {
   const { metrics } = find(render(['whole.yaml']), 'HorizontalPodAutoscaler', '-transceiver')['spec'] as { metrics: { pods: { metric: { name: string }; target: { averageValue: string } } }[] };
   assert.ok((await everySeries).has(metrics[0].pods.metric.name));
-  assert.equal(metrics[0].pods.target.averageValue, '98', '70 % of 140 calls');
+  assert.equal(metrics[0].pods.target.averageValue, '182', '70 % of 260 calls');
 });
 
 test('the service monitor finds a service of every role, by a port that it has', () => {
