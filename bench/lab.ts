@@ -178,8 +178,7 @@ function rowOf(from: CallerPlace, way: Way): Row {
 }
 
 function map(): string {
-  const line = ({ setupMs, roundTripMs, jitterMs, loss }: Row): string =>
-    `set-up ${setupMs.toFixed(0)} ms, round trip ${roundTripMs.toFixed(0)} ms, jitter ${jitterMs.toFixed(1)} ms, lost ${(loss * 100).toFixed(2)} %`;
+  const line = ({ roundTripMs, jitterMs }: Row): string => `round trip ${roundTripMs.toFixed(0)} ms, jitter ${jitterMs.toFixed(0)} ms`;
   const entries = CALLERS.map((from) => {
     const [without, by] = [rowOf(from, 'cluster'), rowOf(from, 'global')];
     return { from, ingress: by.ingress, cluster: by.cluster, text: [`with: ${line(by)}`, `without: ${line(without)}`] };
