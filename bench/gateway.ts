@@ -10,6 +10,7 @@ import { Agent, createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { benchArguments, finish, goal, printTable } from './support/report.ts';
 import { figure, formatFigure, percentile } from './support/stats.ts';
@@ -84,7 +85,7 @@ async function run(agent: Agent, port: number, seconds: number): Promise<number[
   const pending: Promise<number>[] = [];
   for (let i = 0; i < seconds * OFFERS_PER_SECOND; i++) {
     const due = startedAt + (i * 1000) / OFFERS_PER_SECOND;
-    await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - performance.now())));
+    await pause(Math.max(0, due - performance.now()));
     pending.push(offer(agent, port));
   }
   return (await Promise.all(pending)).sort((a, b) => a - b);
