@@ -2,6 +2,7 @@ import fastifyMultipart from '@fastify/multipart';
 import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import { z } from 'zod';
 import type { SessionConfig } from '../conversation/session-config.ts';
+import { threadTime } from '../observe/thread-time.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { INGRESS_HEADER, type IngressHeaders } from '../wire/ingress-header.ts';
 import { readCallRequest } from './call-request.ts';
@@ -26,7 +27,7 @@ export interface RealtimeApiOptions {
 export interface AnswerTimes {
   /** From the offer read to the answer written, the way to the worker and back included. */
   readonly seconds: number;
-  /** What of it this thread could do nothing else. */
+  /** What of it this thread has computed. */
   readonly httpSeconds: number;
   /** See `CallAnswer`. */
   readonly busySeconds: number;
@@ -97,6 +98,7 @@ export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOpti
 
   const createCall = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const from = performance.now();
+    const busyFrom = threadTime();
     requireUnexpired(request.credential);
     const call = { ...(await readCallRequest(request, request.credential)), ...readIngress(request, ingressHeaders) };
     if (!ready()) throw new CallError(503, 'not_ready', 'This server takes no new calls at the moment.');
@@ -104,15 +106,15 @@ export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOpti
     pendingOffers++;
     try {
       const answering = calls.createCall(call);
-      const asked = performance.now();
+      const asked = threadTime();
       const { id, answer, etag, busySeconds } = await answering;
-      const answered = performance.now();
+      const answered = threadTime();
       // Nobody would ever send a packet to it: free its place now rather than when ICE gives up.
       if (request.raw.socket.destroyed) await calls.hangup(id, 'client_gone');
       if (call.eventsChannelId !== undefined) reply.header(EVENTS_CHANNEL_HEADER, call.eventsChannelId);
       void reply.code(201).type(SDP).headers({ Location: `${CALLS}/${id}`, ETag: formatEntityTag(etag) }).send(answer);
-      const written = performance.now();
-      countAnswer?.({ seconds: (written - from) / 1000, httpSeconds: (asked - from + written - answered) / 1000, busySeconds });
+      const httpSeconds = (asked - busyFrom + threadTime() - answered) / 1000;
+      countAnswer?.({ seconds: (performance.now() - from) / 1000, httpSeconds, busySeconds });
       return reply;
     } finally {
       pendingOffers--;

@@ -5,6 +5,7 @@ import { TrunkBundler } from '../net/trunk-bundler.ts';
 import type { UdpSocket, UdpSocketHandler } from '../net/udp-socket.ts';
 import { createLogger, type Logger } from '../observe/log.ts';
 import type { MetricReading } from '../observe/metrics.ts';
+import { threadTime } from '../observe/thread-time.ts';
 import {
   CallError,
   type CallAnswer,
@@ -80,6 +81,8 @@ export class Shard implements UdpSocketHandler, CallHost {
   #socket: UdpSocket | null = null;
   #bundler: TrunkBundler | null = null;
   #locator: Locator | null = null;
+  /** Of the next call, made while nobody waits for them. */
+  #names: CallNames | null = null;
   readonly #counters = new ShardCounters();
 
   constructor(
@@ -112,6 +115,7 @@ export class Shard implements UdpSocketHandler, CallHost {
       mtu: this.#options.trunkMtu,
     });
     this.#locator = { kind: 0, address: this.advertised };
+    this.#names = this.#newNames();
     this.#warmUp(WARM_UP_CALLS);
   }
 
@@ -145,14 +149,14 @@ export class Shard implements UdpSocketHandler, CallHost {
    */
   createCall({ offer, session: sessionConfig, ingress = this.#options.ingress, eventsChannelId: declared }: CallRequest): CallAnswer {
     const now = performance.now();
+    const busyFrom = threadTime();
     const eventsChannelId = declared ?? null;
-    const token = this.#freeToken();
-    const answerer = this.#answer(offer, token.ufrag, ingress, eventsChannelId, now);
-    const id = this.#callIdKeys.encodeCallId(token, randomFillSync);
+    const { id, ufrag } = this.#takeNames();
+    const answerer = this.#answer(offer, ufrag, ingress, eventsChannelId, now);
     if (this.#answered.size === 0) setImmediate(() => this.#bringUp());
-    this.#answered.set(token.ufrag, {
+    this.#answered.set(ufrag, {
       id,
-      ufrag: token.ufrag,
+      ufrag,
       answerer,
       sessionConfig,
       ingress,
@@ -164,7 +168,7 @@ export class Shard implements UdpSocketHandler, CallHost {
       eventsChannelId,
     });
     this.#counters.callsStarted++;
-    return { id, answer: answerer.answer, etag: entityTag(1), busySeconds: (performance.now() - now) / 1000 };
+    return { id, answer: answerer.answer, etag: entityTag(1), busySeconds: (threadTime() - busyFrom) / 1000 };
   }
 
   /** Ends a call. One that has ended already is no fault: a caller's goodbye over UDP may overtake its DELETE. */
@@ -339,6 +343,7 @@ export class Shard implements UdpSocketHandler, CallHost {
       this.#clock.add(call);
       log.info({ agent: options.agent.name }, 'call accepted');
     }
+    this.#names ??= this.#newNames();
   }
 
   #answer(offer: string, ufrag: string, candidates: readonly TransportAddress[], eventsChannelId: number | null, now: number): Answerer {
@@ -382,14 +387,36 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#bundler?.flush();
   }
 
+  /** Those that were made ahead, unless a restart of ICE has taken the same since. */
+  #takeNames(): CallNames {
+    const names = this.#names;
+    this.#names = null;
+    return names && this.#isFree(names.ufrag) ? names : this.#newNames();
+  }
+
+  #newNames(): CallNames {
+    const token = this.#freeToken();
+    return { id: this.#callIdKeys.encodeCallId(token, randomFillSync), ufrag: token.ufrag };
+  }
+
   /** A routing token whose nonce, and therefore whose text, no live call of this shard has. */
   #freeToken(): RoutingTokenFields & { readonly ufrag: string } {
     for (;;) {
       const fields = { cluster: this.#options.cluster, locator: this.#locator!, nonce: randomInt(NONCES) };
       const ufrag = this.#routingKeys.encodeUfrag(fields);
-      if (!this.#byUfrag.has(ufrag) && !this.#answered.has(ufrag)) return { ...fields, ufrag };
+      if (this.#isFree(ufrag)) return { ...fields, ufrag };
     }
   }
+
+  #isFree(ufrag: string): boolean {
+    return !this.#byUfrag.has(ufrag) && !this.#answered.has(ufrag);
+  }
+}
+
+/** What a call is called: in URLs, and in its packets. */
+interface CallNames {
+  readonly id: string;
+  readonly ufrag: string;
 }
 
 function newPath(data: Uint8Array, reader: TrunkReader, call: Call, relay: TransportAddress): ClientPath {
