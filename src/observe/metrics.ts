@@ -60,7 +60,7 @@ export class Metrics {
       name: 'earshot_answer_seconds',
       help: 'Time from an SDP offer read to its answer written: the whole of it, and the time that event loops computed for it: all, the thread of HTTP, that of the call.',
       labelNames: ['part'],
-      buckets: [0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25],
+      buckets: [0.0005, 0.00075, 0.001, 0.00125, 0.0015, 0.00175, 0.002, 0.0025, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25],
       registers: [this.#registry],
     });
   }
