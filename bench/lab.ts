@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { type CallFigures, figuresOf, heardSince, type LabCall, longestGap, pause, rtpOf, Switchboard, type Way } from './lab-parts/calls.ts';
+import { type CallFigures, figuresOf, heardSince, type LabCall, longestGap, rtpOf, Switchboard, type Way } from './lab-parts/calls.ts';
 import { drawMap } from './lab-parts/map.ts';
 import { CALLERS, type CallerPlace, type PlaceName, PLACES } from './lab-parts/places.ts';
 import { World } from './lab-parts/world.ts';
