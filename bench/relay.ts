@@ -14,8 +14,7 @@ import { type Figure, figure, formatFigure, median } from './support/stats.ts';
  * One echoed packet is two forwarded ones. `go` is a relay in Go's standard library (bench/peers/go-relay), which has no
  * batched system calls: what is compared is what a careful author gets there, not the language.
  *
- * `--rates`, `--latency`, `--flows`, `--dnat` do that part only, `--quick` the rates alone and few of them, in at most 90 s.
- * Without any it takes at most five minutes. `--hostile` is a bench of its own, see relay-parts/hostile.ts.
+ * `--help` says which parts there are. `--hostile` is a bench of its own, see relay-parts/hostile.ts.
  *
  * `mmsg` lets no packet wait; `mmsg, gathering` is the relay as it is by default, see src/relay/gathering.ts.
  *
@@ -84,7 +83,7 @@ async function main(args: BenchArguments): Promise<void> {
   const generator = await Generator.start();
   const ufrag = ufragFor(transceiver.address);
   const relays: Peer[] = [];
-  const disturbance: Disturbance = { slices: 0, disturbed: 0, still: 0 };
+  const disturbance: Disturbance = { slices: 0, repeated: 0, disturbed: 0 };
   const load = (relay: Peer, rate: number, duration = seconds): Promise<LoadResult> =>
     generator.run({ relay: relay.address, relayPid: relay.process.pid ?? null, ufrag, clients: CLIENTS, rate, seconds: duration });
   try {
@@ -95,10 +94,10 @@ async function main(args: BenchArguments): Promise<void> {
     }
     const rows: Row[] = [];
     for (const rate of does('rates') ? (quick ? QUICK_RATES : RATES) : []) {
-      rows.push(...summarise(rate, await takeTurns(relays, quick ? 8 : 6, disturbance, (relay) => load(relay, rate))));
+      rows.push(...summarise(rate, await takeTurns(relays, quick ? 8 : 5, disturbance, (relay) => load(relay, rate))));
     }
     const racers = relays.filter(({ engine }) => engine === DEFAULT || engine === 'go' || (does('rates') && !quick));
-    const max = racers.length > 0 ? await raceToMax(racers, does('rates') && !quick ? 3 : 2, (relay, rate) => load(relay, rate, seconds / 2)) : [];
+    const max = racers.length > 0 ? await raceToMax(racers, 2, (relay, rate) => load(relay, rate, seconds / 2)) : [];
     const atGoMax: Row[] = [];
     const goMax = medianMax(max, 'go');
     if (does('rates') && goMax !== null) {
@@ -219,8 +218,8 @@ function report(results: Results, args: BenchArguments): void {
   }
   if (kernel !== null) printDnat(kernel);
   if (disturbance.slices > 0) {
-    const { slices, disturbed, still } = disturbance;
-    console.log(`${slices} slices; while ${disturbed} of them something else was at work, so they were measured again, ${still} of them in vain.\n`);
+    const { slices, repeated, disturbed } = disturbance;
+    console.log(`${slices} slices, ${repeated} of them measured again because something else was at work; ${disturbed} are disturbed as they stand.\n`);
   }
   finish('relay', results, goals(results), args);
 }
@@ -307,5 +306,14 @@ function flowGoals(flows: FlowFigures): Goal[] {
   ];
 }
 
-const args = benchArguments('hostile', ...PARTS);
-await (args.switches.has('hostile') ? hostile(args) : main(args));
+const HELP = `npm run bench:relay -- [--quick] [--rates] [--latency] [--flows] [--dnat] [--out FILE]
+  everything, in at most five minutes; --quick: the rates alone, in at most 90 s; with a part's name, that part only
+
+npm run bench:relay -- --hostile [--quick] [--out FILE]
+  live calls under an attack`;
+
+if (process.argv.includes('--help')) console.log(HELP);
+else {
+  const args = benchArguments('hostile', ...PARTS);
+  await (args.switches.has('hostile') ? hostile(args) : main(args));
+}
