@@ -78,7 +78,7 @@ async function main(args: BenchArguments): Promise<void> {
   const { quick } = args;
   const isPart = args.switches.size > 0;
   const does = (part: (typeof PARTS)[number]): boolean => (isPart ? args.switches.has(part) : part === 'rates' || !quick);
-  const seconds = quick ? 0.6 : 1;
+  const seconds = quick ? 0.6 : 0.8;
   const transceiver = await startPart('echo-transceiver', SECRET);
   const generator = await Generator.start();
   const ufrag = ufragFor(transceiver.address);
@@ -104,10 +104,10 @@ async function main(args: BenchArguments): Promise<void> {
       const pair = relays.filter(({ engine }) => engine === DEFAULT || engine === 'go');
       atGoMax.push(...summarise(goMax, await takeTurns(pair, quick ? 3 : 5, disturbance, (relay) => load(relay, goMax))));
     }
-    const added = does('latency') ? await addedLatency(relays, goMax ?? medianMax(max, DEFAULT) ?? LOWEST_RATE, generator, load, quick ? 0.6 : 1, disturbance) : [];
+    const added = does('latency') ? await addedLatency(relays, goMax ?? medianMax(max, DEFAULT) ?? LOWEST_RATE, generator, load, seconds, disturbance) : [];
     for (const { process: child } of relays) child.kill();
     const flows = does('flows') ? await manyFlows(generator, transceiver.address, quick ? 1 : 2) : null;
-    const kernel = does('dnat') ? await dnat({ rate: QUICK_RATES[0], rounds: 6, seconds, step: quick ? 1.5 : 1.25 }, disturbance) : null;
+    const kernel = does('dnat') ? await dnat({ rate: QUICK_RATES[0], rounds: 4, seconds, step: 1.4 }, disturbance) : null;
     report({ rows, max, atGoMax, added, flows, dnat: kernel, disturbance }, args);
   } finally {
     generator.close();
@@ -149,7 +149,7 @@ async function addedLatency(
   const added: Added[] = [];
   try {
     for (const rate of [max / 4, (max * 3) / 4].map(Math.round)) {
-      const results = await takeTurns<Peer | null>([null, ...relays], 4, disturbance, (relay) =>
+      const results = await takeTurns<Peer | null>([null, ...relays], 3, disturbance, (relay) =>
         relay === null
           ? generator.run({ relay: direct.address, relayPid: null, ufrag: null, clients: CLIENTS, rate, seconds })
           : load(relay, rate, seconds),
@@ -307,7 +307,7 @@ function flowGoals(flows: FlowFigures): Goal[] {
 }
 
 const HELP = `npm run bench:relay -- [--quick] [--rates] [--latency] [--flows] [--dnat] [--out FILE]
-  everything, in at most five minutes; --quick: the rates alone, in at most 90 s; with a part's name, that part only
+  everything, in about five minutes; --quick: the rates alone, in at most 90 s; with a part's name, that part only
 
 npm run bench:relay -- --hostile [--quick] [--out FILE]
   live calls under an attack`;

@@ -18,7 +18,7 @@ const COUNTS = [1000, 10_000, 1_000_000];
 /** The kernel spreads clients over workers unevenly; so there is one, which holds them all. */
 const RELAY = { engine: 'mmsg', workers: 1 } as const;
 const RATE = 40_000;
-const SECONDS = 2;
+const SECONDS = 1.5;
 
 /** What many flows cost: each packet comes from the client whose turn was longest ago, the worst for any cache. */
 export async function manyFlows(generator: Generator, transceiver: string, rounds: number): Promise<FlowFigures> {

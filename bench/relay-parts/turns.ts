@@ -6,7 +6,7 @@ import type { LoadResult } from './load.ts';
 const OTHERS_LIMIT = 0.15;
 
 /** Slices that are measured once more at most in one run, so that its time is bounded on any machine. */
-const MAX_REPEATS = 30;
+const MAX_REPEATS = 20;
 
 /** Slices; those of them that were measured once more, for something else was at work; those that are disturbed as they stand. */
 export interface Disturbance {
