@@ -12,6 +12,7 @@ import { Agent, createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { benchArguments, finish, goal, printTable } from './support/report.ts';
 import { figure, formatFigure, percentile } from './support/stats.ts';
@@ -87,7 +88,7 @@ async function run(agent: Agent, ports: readonly number[], seconds: number): Pro
   const pending: Promise<number>[][] = ports.map(() => []);
   for (let i = 0; i < seconds * OFFERS_PER_SECOND * ports.length; i++) {
     const due = startedAt + (i * 1000) / (OFFERS_PER_SECOND * ports.length);
-    await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - performance.now())));
+    await pause(Math.max(0, due - performance.now()));
     const way = i % ports.length;
     pending[way].push(offer(agent, ports[way]));
   }

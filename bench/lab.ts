@@ -1,13 +1,14 @@
 import { writeFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { type CallFigures, figuresOf, heardSince, type LabCall, longestGap, pause, rtpOf, Switchboard, type Way } from './lab-parts/calls.ts';
+import { type CallFigures, figuresOf, heardSince, type LabCall, longestGap, rtpOf, Switchboard, type Way } from './lab-parts/calls.ts';
 import { drawMap } from './lab-parts/map.ts';
 import { CALLERS, type CallerPlace, type PlaceName, PLACES } from './lab-parts/places.ts';
 import { World } from './lab-parts/world.ts';
 import { formatAddress } from '../src/wire/address.ts';
-import { seededRandom } from './support/random.ts';
 import { finish, goal, printTable } from './support/report.ts';
 import { figure } from './support/stats.ts';
+import { seededRandom } from '../test/support/random.ts';
 
 /**
  * `npm run lab`: three clusters, four global relays, gateways and Redis on this machine, joined by links with the

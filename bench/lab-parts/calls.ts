@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Caller } from '../call-parts/caller.ts';
 import { readStamp } from '../call-parts/stamp.ts';
 import { openUdpSocket } from '../../src/net/open-udp-socket.ts';
@@ -139,8 +140,4 @@ export function longestGap({ heardAt }: LabCall, from: number, to: number): numb
 export async function heardSince(calls: readonly LabCall[], since: number, limitMs: number): Promise<void> {
   const limit = performance.now() + limitMs;
   while (performance.now() < limit && calls.some(({ heardAt, ended }) => ended === null && (heardAt.at(-1) ?? 0) < since)) await pause(20);
-}
-
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

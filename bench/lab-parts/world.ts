@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { EarshotProcess } from '../../test/support/earshot-process.ts';
 import { RedisServer } from '../../test/support/redis.ts';
@@ -54,7 +55,7 @@ export class World {
     const link = this.#gatewayLinks.get(from)!;
     link.reset();
     // The HTTP client has to notice that its connections are gone.
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await pause(50);
     return `http://${link.address}/v1/realtime/calls`;
   }
 

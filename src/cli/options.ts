@@ -66,6 +66,8 @@ export const options = {
   stt: () => option(CALLS, '--stt <model>', 'speech to text of cascade: model, or base-url#model; whisper-1 unless given'),
   llm: () => option(CALLS, '--llm <model>', 'language model of cascade, as --stt; gpt-4o-mini unless given'),
   tts: () => option(CALLS, '--tts <model>', 'text to speech of cascade, as --stt; tts-1 unless given'),
+  earlyMedia: () =>
+    option(CALLS, '--early-media <on|off>', "on: the agent is heard half a round trip before the caller's certificate has been verified; off: not before").choices(['on', 'off']).default('on'),
   maxDuration: () => option(LIMITS, '--max-duration <time>', 'the longest that a call may last').argParser(duration).default(3_600_000, '1h'),
   redis: () =>
     option(NETWORK, '--redis <url>', 'Redis that remembers flows for relays that restart; redis://host:6379').argParser(redisUrl),

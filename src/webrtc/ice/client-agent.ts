@@ -8,12 +8,11 @@ import {
   answerRequest,
   authenticateRequest,
   iceGeneration,
+  newDropCounters,
   readBinding,
   requestFault,
-  type AuthenticationFault,
+  type IceDrop,
   type IceGeneration,
-  type RequestFault,
-  type StunFault,
 } from './binding-request.ts';
 import type { IceCredentials } from './credentials.ts';
 import { IceOutbox } from './outbox.ts';
@@ -32,16 +31,8 @@ export interface IceClientOptions {
   readonly connectTimeout?: number;
 }
 
-/** Why a STUN message changed nothing. The last two were authentic requests, so they were answered. */
-export type IceClientDrop =
-  | StunFault
-  | AuthenticationFault
-  | 'ended'
-  | 'indication'
-  | 'unknown-transaction'
-  | 'asymmetric-response'
-  | 'error-response'
-  | RequestFault;
+/** Why a STUN message changed nothing. */
+export type IceClientDrop = IceDrop | 'unknown-transaction' | 'asymmetric-response' | 'error-response';
 
 export interface IceClientDump {
   readonly state: IceState;
@@ -115,21 +106,7 @@ const PRIORITY = ((110 << 24) | (0xffff << 8) | 0xff) >>> 0;
  *   second and not for five.
  */
 export class IceClientAgent {
-  readonly counters: Record<IceClientDrop, number> = {
-    malformed: 0,
-    'bad-fingerprint': 0,
-    'unknown-method': 0,
-    'missing-integrity': 0,
-    'unknown-username': 0,
-    'bad-integrity': 0,
-    ended: 0,
-    indication: 0,
-    'unknown-transaction': 0,
-    'asymmetric-response': 0,
-    'error-response': 0,
-    'unknown-attribute': 0,
-    'role-conflict': 0,
-  };
+  readonly counters: Record<IceClientDrop, number> = { ...newDropCounters(), 'unknown-transaction': 0, 'asymmetric-response': 0, 'error-response': 0 };
 
   /** What checks and answers carry besides; null while there is nothing. To be set before the first check is due. */
   cargo: StunCargo | null = null;
