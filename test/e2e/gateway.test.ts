@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { similarity } from '../support/audio.ts';
 import { EarshotProcess, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
 import { decodeHeard, LibdatachannelCaller } from '../support/libdatachannel-caller.ts';
 import { follow } from './sideband.ts';
-import { metric, pause } from './relay-deployment.ts';
+import { metric } from './relay-deployment.ts';
 import { startGateway } from './gateway-process.ts';
 import { utterance } from './voices.ts';
 

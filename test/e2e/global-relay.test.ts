@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { activeSpans, babble, concat, silence } from '../support/audio.ts';
 import { Chromium, heardAtLeast } from '../support/chromium.ts';
 import { PROJECT } from '../support/paths.ts';
 import { ReferenceServer } from '../support/reference-server.ts';
 import { callingPage } from './calling-page.ts';
 import { GlobalDeployment } from './global-deployment.ts';
-import { Callers, pause } from './relay-deployment.ts';
+import { Callers } from './relay-deployment.ts';
 
 const CALLS = 12;
 const TALKER = path.join(PROJECT, 'dist/test/e2e/eager-talker.js');
