@@ -54,15 +54,14 @@ test('relays and ingresses die one after the other, and every call goes on', { t
   await deployment.pathsUp(1);
   await using callers = await Callers.place(deployment.endpoint, CALLS);
 
-  // One of the two paths: half of the calls are on it.
+  // One of the two paths: some of the calls are on it, some on the other.
+  for (const relay of deployment.relays) assert.ok((await relay.metric('relayed_packets_total')) > 0, 'both paths carry calls');
   let killedAt = performance.now();
   await deployment.relays[0].kill();
   await callers.hear(killedAt + 1500);
   assertHeld(callers);
   const gaps = longestGaps(callers, killedAt);
   tell(context, 'a relay of the cluster dies', gaps);
-  const cut = gaps.filter((gap) => gap > 300);
-  assert.ok(cut.length > 0 && cut.length < CALLS, `${cut.length} of ${CALLS} calls were on the path that died`);
   assert.ok(Math.max(...gaps) < 1000 + BUSY_MACHINE_MS, 'a dead path is left within a second');
 
   // It comes back, and the other one dies.
