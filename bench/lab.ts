@@ -4,9 +4,9 @@ import { type CallFigures, figuresOf, heardSince, type LabCall, longestGap, paus
 import { drawMap } from './lab-parts/map.ts';
 import { CALLERS, type CallerPlace, PLACES } from './lab-parts/places.ts';
 import { World } from './lab-parts/world.ts';
-import { seededRandom } from './support/random.ts';
 import { finish, goal, printTable } from './support/report.ts';
 import { figure } from './support/stats.ts';
+import { seededRandom } from '../test/support/random.ts';
 
 /**
  * `npm run lab`: three clusters, four global relays, gateways and Redis on this machine, joined by links with the

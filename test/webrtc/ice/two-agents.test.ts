@@ -7,7 +7,8 @@ import { BINDING, StunAttribute } from '../../../src/webrtc/stun/attributes.ts';
 import { StunMessage } from '../../../src/webrtc/stun/message.ts';
 import { StunWriter } from '../../../src/webrtc/stun/writer.ts';
 import { CLIENT, CLIENT_2, SERVER, SERVER_2, check } from './checks.ts';
-import { VirtualNetwork, seededRandom, type Impairments } from './network.ts';
+import { VirtualNetwork, type Impairments } from './network.ts';
+import { seededBytes } from '../../support/random.ts';
 
 const SERVER_ADDRESS = '198.51.100.1:3478';
 const CLIENT_ADDRESS = '192.0.2.1:1000';
@@ -19,7 +20,7 @@ function pair(seed: number, impairments: Impairments = {}, candidates: readonly 
     local: CLIENT,
     remote: SERVER,
     remoteCandidates: candidates.map(parseAddress),
-    random: seededRandom(seed),
+    random: seededBytes(seed),
     now: 0,
   });
   client.handleTimeout(0);
