@@ -273,6 +273,10 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#bundler!.queue(path.relay, path, path.via, true, data);
   }
 
+  hurry(): void {
+    this.#bundler!.flush();
+  }
+
   touched(call: Call): void {
     if (call === this.#current) return;
     if (this.#touched.size === 0 && !this.#draining) queueMicrotask(() => this.#flush());
