@@ -211,12 +211,6 @@ export class DtlsEndpoint {
     if (this.#flights.sendNow(now)) this.counters.flightsRetransmitted++;
   }
 
-  /** Media has come under keys of this handshake, as far as can be known: so the peer has ended it, and its last flight is missing. */
-  missAnswer(now: number): void {
-    this.#now = now;
-    if (this.#state === 'handshaking' && this.#role === 'server') this.#flights.missAnswer(now);
-  }
-
   /** A record of the peer under keys of this handshake has come: so the peer does receive what is sent to it. */
   get peerProtected(): boolean {
     return this.#peerProtected;
@@ -310,7 +304,6 @@ export class DtlsEndpoint {
   #handleRecord(header: RecordHeader | UnifiedHeader, datagram: Uint8Array, at: number): boolean {
     if (header.form === 'classic' && !isSpoken(header)) return this.#drop('unsupported-record-version');
     if (this.#state === 'handshaking' && this.#comesEarly(header)) {
-      if (this.#role === 'server') this.#flights.missAnswer(this.#now);
       return this.#early.keep(datagram.subarray(at, header.end)) ? false : this.#drop('early-buffer-full');
     }
     const record = this.#records.open(header, datagram);

@@ -33,8 +33,6 @@ const maxFirstTimeout = 1_000;
 const maxTimeout = 2_000;
 /** A flight is not repeated more often than this (ms), however often the peer repeats itself: its datagrams come in groups. */
 const minInterval = 30;
-/** Milliseconds by which an answer may come behind data that was sent after it. */
-const reordering = 20;
 /** How many sent records are remembered to be acknowledged. */
 const maxRemembered = 512;
 
@@ -65,7 +63,6 @@ export class FlightSender {
   #timeout = defaultTimeout;
   #sentAt = Number.NEGATIVE_INFINITY;
   #deadline = Number.POSITIVE_INFINITY;
-  #answerMissed = false;
 
   /** `mtu`: the most bytes of a datagram. */
   constructor(records: RecordLayer, mtu: number, transmit: (datagram: Uint8Array) => void) {
@@ -100,7 +97,6 @@ export class FlightSender {
     this.#items = items;
     this.#pending = items.map(whole);
     this.#timeout = this.#firstTimeout;
-    this.#answerMissed = false;
     this.#deadline = awaitsAnswer ? now + this.#timeout : Number.POSITIVE_INFINITY;
     this.#sendPending(now);
   }
@@ -127,16 +123,6 @@ export class FlightSender {
     if (this.#pending.length === 0) return false;
     this.#sendAgain(now);
     return true;
-  }
-
-  /**
-   * The peer has sent something that comes after its answer: it has our flight, and its answer is lost, or late by a little.
-   * Our flight asks for it, once; later the time-out does.
-   */
-  missAnswer(now: number): void {
-    if (this.#answerMissed || this.#deadline === Number.POSITIVE_INFINITY) return;
-    this.#answerMissed = true;
-    this.#deadline = Math.min(this.#deadline, Math.max(now + reordering, this.#sentAt + minInterval));
   }
 
   /** The peer repeats the flight that ours answers: it lacks ours. True when ours was sent again. */

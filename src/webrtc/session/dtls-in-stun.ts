@@ -161,11 +161,6 @@ export class DtlsInStun implements StunCargo {
     this.#remember(datagram);
   }
 
-  /** So many bytes of something else have come, which count for what may be sent. */
-  received(bytes: number): void {
-    this.#received += bytes;
-  }
-
   /** False for a datagram of our flight that is not to go directly: a message has just taken it, or it would be too much. */
   sendsDirectly(datagram: Uint8Array): boolean {
     return datagram !== this.#carried && (this.#state !== 'confirmed' || this.#allows(datagram.length));

@@ -278,9 +278,6 @@ export class Session {
     if (!this.#rtp) return this.#drop('no-audio');
     if (!this.#srtpIn) {
       if (this.#dtls?.state !== 'handshaking') return this.#drop('no-keys');
-      this.#dtls.missAnswer(now);
-      this.#dtlsTouched = true;
-      this.#dtlsInStun?.received(data.length);
       return this.#earlyMedia.keep(data) ? false : this.#drop('early-media-full');
     }
     // RFC 5761, section 4: RTCP packet types live where RTP would have payload types 64 to 95.

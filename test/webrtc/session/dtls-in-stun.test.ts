@@ -219,23 +219,6 @@ test('a caller that repeats its hello is answered again', () => {
   assert.ok(call.caller.has('connected'));
 });
 
-test('a caller that speaks, and forgets its last flight over our early data, is asked for it at once', () => {
-  // As Chromium does when early data come before it may send. The bits of a unified header: epoch 2, the handshake's.
-  const isLastFlight = (data: Uint8Array): boolean => (data[0] & 0xe3) === 0x22 || (data[0] === 0 && carries(data));
-  const call = talkative({ caller: { dtlsInStun: true, dtls: POST_QUANTUM } });
-  let asked = false;
-  call.filter = ({ data, to }) => {
-    if (to.port !== parseAddress(SERVER_ADDRESS).port) asked ||= call.now > 2 * RTT && data[0] === 22;
-    else if (!asked && call.now > 1.5 * RTT) return !isLastFlight(data);
-    return true;
-  };
-  call.run(1_000);
-  // Its first word comes after two round trips; one more for our flight and its own, and 20 ms in which it might just be late.
-  const connected = call.server.times.connected ?? Number.NaN;
-  assert.ok(connected <= 3 * RTT + 20, `connected after ${connected} ms`);
-  assert.equal(call.server.heard.length, 1);
-});
-
 describe('before the caller has shown its certificate', () => {
   const impostor = (sdp: string): string => sdp.replace(/(a=fingerprint:sha-256 )../, '$1FF');
 
