@@ -12,6 +12,8 @@ import { mediaCounts, type MediaCounts } from './media-metrics.ts';
 export interface CallHost {
   /** Sends one datagram to the client. */
   transmit(data: Uint8Array, to: TransportAddress): void;
+  /** What has been handed to `transmit` leaves at once instead of when this turn of work is done. */
+  hurry(): void;
   /** The call has output that nobody is draining: call `drain` soon. */
   touched(call: Call): void;
   /** The caller has shown who it is. `dtlsInStun`: its handshake came inside of STUN, at least in part. */
@@ -227,6 +229,8 @@ export class Call implements ConversationPort {
         this.#host.connected(output.dtlsVersion, output.dtlsInStun);
         break;
       case 'ready-to-send':
+        // The caller has work to do with our flight: it need not wait until the agent is there.
+        this.#host.hurry();
         this.#conversation.open(this.#now);
         break;
       case 'channel':
