@@ -11,6 +11,22 @@ export function cpuSeconds(pid: number): number {
   return sum(pid);
 }
 
+/** CPU seconds of each thread of a process so far, by its id. Linux. */
+export function threadCpuSeconds(pid: number): ReadonlyMap<number, number> {
+  const threads = readdirSync(`/proc/${pid}/task`).map(Number);
+  return new Map(threads.map((tid) => [tid, threadSeconds(pid, tid)]));
+}
+
+/** 0 for a thread that has just ended. */
+function threadSeconds(pid: number, tid: number): number {
+  try {
+    // The first number of schedstat: nanoseconds on a CPU.
+    return Number(readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'latin1').split(' ')[0]) / 1e9;
+  } catch {
+    return 0;
+  }
+}
+
 function ownCpuSeconds(pid: number): number {
   const fields = statFields(pid);
   // utime, stime, and those of children that have been waited for: fields 14 to 17 of proc(5), here less three.
