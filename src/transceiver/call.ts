@@ -71,8 +71,8 @@ export class Call implements ConversationPort {
   /** Set once the call is to end: the reason, and when to stop waiting for the last events to arrive. */
   #ending: { reason: string; by: number } | null = null;
   #ended = false;
-  #now: number;
-  #deadline = 0;
+  #now = Number.NaN;
+  #deadline = Number.NEGATIVE_INFINITY;
 
   constructor(options: CallOptions) {
     this.id = options.id;

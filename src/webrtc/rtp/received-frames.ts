@@ -30,7 +30,7 @@ export class ReceivedFrames {
   #offset = 0;
   #length = 0;
   #sequence = 0;
-  #timestamp = 0;
+  #timestamp = Number.NaN;
   #marker = false;
   #next = 0;
   #count = 0;

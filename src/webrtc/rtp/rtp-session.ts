@@ -136,8 +136,8 @@ export class RtpSession {
   readonly #timeout = { type: 'timeout' as const, at: Number.POSITIVE_INFINITY };
   /** Sequence numbers that the peer has asked for; the bytes are looked up when they are sent. */
   readonly #requested: number[] = [];
-  #now: number;
-  #reportAt: number;
+  #now = Number.NaN;
+  #reportAt = Number.NaN;
   #feedbackAt = Number.POSITIVE_INFINITY;
   #feedbackCount = 0;
   #mediaSsrc = 0;

@@ -70,7 +70,7 @@ export class Session {
   #dtlsAt = Infinity;
   #channelsAt = Infinity;
   #rtpAt = Infinity;
-  #now: number;
+  #now = Number.NaN;
 
   readonly counters: Record<SessionDropReason, number> = {
     empty: 0, 'unknown-kind': 0, 'unvalidated-source': 0, 'no-keys': 0, 'early-media-full': 0,
