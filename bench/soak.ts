@@ -1,9 +1,10 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Deployment, pause } from '../test/e2e/relay-deployment.ts';
+import { Deployment } from '../test/e2e/relay-deployment.ts';
 import { RedisServer } from '../test/support/redis.ts';
 import { Caller } from './call-parts/caller.ts';
-import { seededRandom } from './support/random.ts';
 import { finish, goal, printTable } from './support/report.ts';
+import { seededRandom } from '../test/support/random.ts';
 
 /**
  * `npm run soak -- --minutes N`: calls come and go through a relay that is killed at random, as is Redis. Every call

@@ -88,6 +88,11 @@ export class Caller implements Flow {
     return caller;
   }
 
+  /** The candidate that is sent to; null before one has answered. */
+  get selected(): TransportAddress | null {
+    return this.#session.selected;
+  }
+
   sendFrame(now: number): void {
     writeStamp(this.#frame, now);
     this.#end.session.sendAudio(this.#frame, this.#mediaTime, false, now);

@@ -1,4 +1,5 @@
-import { seededRandom } from '../../test/support/audio.ts';
+import { seededRandom } from '../../test/support/random.ts';
+
 
 /** Chance that comes out the same for the same seed. */
 export class Random {

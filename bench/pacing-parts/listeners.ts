@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { percentile } from '../support/stats.ts';
 import { CLEAN } from '../talk-parts/impairment.ts';
 import { Talker } from '../talk-parts/talker.ts';
@@ -58,7 +59,3 @@ const errors = Float64Array.from(
 const result: PacingReport = { type: 'result', frames: errors.length, p50: percentile(errors, 50), p99: percentile(errors, 99), max: errors[errors.length - 1] };
 clearInterval(timer);
 process.send?.(result, () => process.exit());
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}

@@ -1,6 +1,6 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { seededFraction } from '../../test/webrtc/ice/network.ts';
+import { seededRandom } from '../../test/support/random.ts';
 
 /** What the path does to every datagram, both ways alike. */
 export interface PathConditions {
@@ -59,7 +59,7 @@ export class DelayedPath {
   impose(conditions: PathConditions): void {
     this.#conditions = conditions;
     const { seed } = conditions;
-    this.#chance = { in: seededFraction(2 * seed), out: seededFraction(2 * seed + 1) };
+    this.#chance = { in: seededRandom(2 * seed), out: seededRandom(2 * seed + 1) };
   }
 
   /** Forgets the callers, so that what still comes for them goes nowhere. */

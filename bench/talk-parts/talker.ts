@@ -3,8 +3,8 @@ import { openUdpSocket } from '../../src/net/open-udp-socket.ts';
 import type { UdpSocket, UdpSocketHandler } from '../../src/net/udp-socket.ts';
 import { DtlsCertificate, loadSrtpCiphers, Offerer, type RedDistance, type Session } from '../../src/webrtc/index.ts';
 import { parseAddress, type TransportAddress } from '../../src/wire/address.ts';
-import { seededRandom } from '../../test/media/wav.ts';
 import { ImpairedPath, type Impairment } from './impairment.ts';
+import { seededRandom } from '../../test/support/random.ts';
 
 export interface TalkerOptions {
   /** `…/v1/realtime/calls` */

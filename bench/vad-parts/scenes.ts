@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { envelope, noise, readWav, resample, type Sound } from '../../test/support/audio.ts';
-import { seededRandom } from '../../test/media/wav.ts';
+import { seededRandom } from '../../test/support/random.ts';
 
 /** What a caller's line sounds like, with the truth about it. Times in ms from its beginning. */
 export interface Scene {

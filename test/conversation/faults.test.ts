@@ -6,8 +6,9 @@ import { echo } from '../../src/agents/echo.ts';
 import { parrot } from '../../src/agents/parrot.ts';
 import { containAgentFaults } from '../../src/conversation/agent-host.ts';
 import { OPUS_SILENCE } from '../../src/media/opus.ts';
-import { encodeWav, padded, readWav, seededRandom } from '../media/wav.ts';
+import { encodeWav, padded, readWav } from '../media/wav.ts';
 import { settled, TestCall } from './harness.ts';
+import { seededRandom } from '../support/random.ts';
 
 const speech = encodeWav(padded(readWav('interrupt.wav'), 200, 900));
 const boom = (): never => {

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Uplink, type UplinkCounters } from '../../src/conversation/uplink.ts';
 import type { RedDistance } from '../../src/webrtc/rtp/red-sender.ts';
-import { encodeWav, readWav, seededRandom } from '../media/wav.ts';
+import { encodeWav, readWav } from '../media/wav.ts';
 import { TwoSessions } from '../webrtc/session/two-sessions.ts';
+import { seededRandom } from '../support/random.ts';
 
 /** True for a packet that is lost. */
 type Loss = () => boolean;

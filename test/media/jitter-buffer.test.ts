@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { FIRST_WAIT_MS, JitterBuffer, MAX_WAIT_MS, MIN_WAIT_MS } from '../../src/media/jitter-buffer.ts';
-import { seededRandom } from './wav.ts';
+import { seededRandom } from '../support/random.ts';
 
 interface Arrival {
   readonly sequence: number;

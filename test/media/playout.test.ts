@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { Playout } from '../../src/media/playout.ts';
-import { seededRandom } from './wav.ts';
+import { seededRandom } from '../support/random.ts';
 
 const FRAME = 960;
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Resampler } from '../../src/media/resample.ts';
-import { rms, seededRandom } from './wav.ts';
+import { rms } from './wav.ts';
+import { seededRandom } from '../support/random.ts';
 
 const RATES = [8000, 16_000, 24_000, 48_000];
 const PAIRS = RATES.flatMap((from) => RATES.filter((to) => to !== from).map((to) => [from, to] as const));

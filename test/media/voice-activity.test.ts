@@ -4,7 +4,8 @@ import type { PcmRate } from '../../src/media/opus.ts';
 import { Resampler } from '../../src/media/resample.ts';
 import { TurnDetector, type TurnEvent } from '../../src/media/turn-detector.ts';
 import { FvadVoiceDetector, levelOf, type VoiceDetector } from '../../src/media/voice-activity.ts';
-import { padded, readWav, seededRandom, soundBounds, type Wav } from './wav.ts';
+import { padded, readWav, soundBounds, type Wav } from './wav.ts';
+import { seededRandom } from '../support/random.ts';
 
 const RATES: readonly PcmRate[] = [8000, 16_000, 24_000, 48_000];
 const settings = { threshold: 0.5, prefixPaddingMs: 0, silenceDurationMs: 500 };

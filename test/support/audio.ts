@@ -1,3 +1,5 @@
+import { seededRandom } from './random.ts';
+
 /** Sounds for tests: made, stored, compared. All sounds are mono, samples from -1 to 1. */
 
 export interface Sound {
@@ -240,17 +242,6 @@ export function similarity(reference: Sound, heard: Sound): Similarity {
   const lag = matches.map((match) => match.lag).sort((a, b) => a - b)[Math.floor(matches.length / 2)];
   const found = matches.filter((match) => match.peak > 0.6 && Math.abs(match.lag - lag) < SAME_PLACE_SECONDS);
   return { found: found.length / matches.length, lag };
-}
-
-/** Mulberry32: uniform numbers from 0 to 1, the same for the same seed. */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 function make(seconds: number, sampleRate: number, at: (t: number) => number): Sound {

@@ -54,7 +54,8 @@ import { parseRecord } from '../../../src/webrtc/dtls/record-layer.ts';
 import { ReplayWindow } from '../../../src/webrtc/dtls/replay-window.ts';
 import { expandSequence } from '../../../src/webrtc/dtls/unified-header.ts';
 import { dissect } from './datagrams.ts';
-import { pairsOf, seededRandom, versions } from './pair.ts';
+import { pairsOf, versions } from './pair.ts';
+import { seededRandom } from '../../support/random.ts';
 
 const uint8 = fc.integer({ min: 0, max: 0xff });
 const uint16 = fc.integer({ min: 0, max: 0xffff });

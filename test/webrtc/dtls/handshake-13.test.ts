@@ -18,7 +18,8 @@ import { cipherSuites13 } from '../../../src/webrtc/dtls/registry.ts';
 import type { CipherSuite13 } from '../../../src/webrtc/dtls/registry.ts';
 import { Transcript } from '../../../src/webrtc/dtls/transcript.ts';
 import { clearMessage, clearRecord, dissect, sampleClientHello } from './datagrams.ts';
-import { clientCertificate, Pair, pairsOf, seededBytes, serverCertificate } from './pair.ts';
+import { clientCertificate, Pair, pairsOf, serverCertificate } from './pair.ts';
+import { seededBytes } from '../../support/random.ts';
 
 const newPair = pairsOf('1.3');
 const stranger = await DtlsCertificate.generate();

@@ -8,7 +8,8 @@ import { encodeHandshakeFragment } from '../../../src/webrtc/dtls/handshake-frag
 import { encodeClientHello } from '../../../src/webrtc/dtls/hello-messages.ts';
 import type { ClientHello } from '../../../src/webrtc/dtls/hello-messages.ts';
 import { clearMessage, clearRecord, dissect, sampleClientHello } from './datagrams.ts';
-import { clientCertificate, Pair, pairsOf, seededBytes, serverCertificate, versions } from './pair.ts';
+import { clientCertificate, Pair, pairsOf, serverCertificate, versions } from './pair.ts';
+import { seededBytes } from '../../support/random.ts';
 
 const stranger = await DtlsCertificate.generate();
 

@@ -8,8 +8,9 @@ import type { WriteProtection } from '../../../src/webrtc/dtls/record-protection
 import { RecordProtection13 } from '../../../src/webrtc/dtls/record-protection-13.ts';
 import { contentType } from '../../../src/webrtc/dtls/registry.ts';
 import { clearMessage, clearRecord, dissect, sampleClientHello } from './datagrams.ts';
-import { pairsOf, seededRandom, versions } from './pair.ts';
+import { pairsOf, versions } from './pair.ts';
 import type { Pair, Side } from './pair.ts';
+import { seededRandom } from '../../support/random.ts';
 
 const other = (side: Side): Side => (side === 'client' ? 'server' : 'client');
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { dissect } from './datagrams.ts';
-import { pairsOf, seededRandom, versions } from './pair.ts';
+import { pairsOf, versions } from './pair.ts';
 import type { Pair } from './pair.ts';
+import { seededRandom } from '../../support/random.ts';
 
 /** Connects, exchanges a message each way, and says what went wrong with which seed. */
 function assertConnects(pair: Pair, label: string): void {

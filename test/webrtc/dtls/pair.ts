@@ -1,24 +1,6 @@
 import { DtlsCertificate, DtlsEndpoint } from '../../../src/webrtc/dtls/index.ts';
 import type { DtlsConnected, DtlsEndpointOptions, DtlsOutput, DtlsVersion } from '../../../src/webrtc/dtls/index.ts';
-
-/** A small generator (mulberry32): the same seed gives the same run. */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
-}
-
-export function seededBytes(seed: number): (bytes: Uint8Array) => void {
-  const random = seededRandom(seed);
-  return (bytes) => {
-    for (let i = 0; i < bytes.length; i++) bytes[i] = random() * 256;
-  };
-}
+import { seededBytes, seededRandom } from '../../support/random.ts';
 
 export const serverCertificate = await DtlsCertificate.generate();
 export const clientCertificate = await DtlsCertificate.generate();

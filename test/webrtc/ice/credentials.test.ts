@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { generateIceCredentials, isIcePassword, isIceUfrag } from '../../../src/webrtc/ice/credentials.ts';
-import { seededRandom } from './network.ts';
+import { seededBytes } from '../../support/random.ts';
 
 test('generated credentials are within the grammar and differ', () => {
-  const random = seededRandom(1);
+  const random = seededBytes(1);
   const seen = new Set<string>();
   for (let i = 0; i < 1_000; i++) {
     const { ufrag, password } = generateIceCredentials(random);

@@ -7,7 +7,7 @@ import { BINDING, StunAttribute } from '../../../src/webrtc/stun/attributes.ts';
 import { StunMessage } from '../../../src/webrtc/stun/message.ts';
 import { StunWriter } from '../../../src/webrtc/stun/writer.ts';
 import { CLIENT, CLIENT_2, SERVER, SERVER_2, check } from './checks.ts';
-import { seededFraction } from './network.ts';
+import { seededRandom } from '../../support/random.ts';
 
 const A = parseAddress('192.0.2.1:1000');
 const B = parseAddress('[2001:db8::2]:2000');
@@ -282,7 +282,7 @@ test('100,000 mutated and arbitrary datagrams never connect, throw or draw an an
   const ice = agent();
   const genuine = check({ nominate: true });
   const seed = 20_26;
-  const next = seededFraction(seed);
+  const next = seededRandom(seed);
   for (let i = 0; i < 100_000; i++) {
     const bytes = i % 4 === 0 ? new Uint8Array(Math.floor(next() * 120)).map(() => next() * 256) : genuine.slice();
     if (i % 4 !== 0) {

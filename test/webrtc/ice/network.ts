@@ -1,6 +1,6 @@
 import { parseAddress, sameAddress, type TransportAddress } from '../../../src/wire/address.ts';
-import type { RandomSource } from '../../../src/webrtc/machine.ts';
 import type { IceOutput } from '../../../src/webrtc/ice/agent.ts';
+import { seededRandom } from '../../support/random.ts';
 
 export interface IceMachine {
   handleStun(data: Uint8Array, from: TransportAddress, now: number): boolean;
@@ -42,7 +42,7 @@ export class VirtualNetwork {
   #inFlight: Datagram[] = [];
 
   constructor(seed: number, impairments: Impairments = {}) {
-    this.#random = seededFraction(seed);
+    this.#random = seededRandom(seed);
     this.impairments = impairments;
   }
 
@@ -106,20 +106,3 @@ export class VirtualNetwork {
   }
 }
 
-/** A reproducible source of numbers in [0, 1) (mulberry32). */
-export function seededFraction(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-export function seededRandom(seed: number): RandomSource {
-  const fraction = seededFraction(seed);
-  return (bytes) => {
-    for (let i = 0; i < bytes.length; i++) bytes[i] = Math.floor(fraction() * 256);
-  };
-}

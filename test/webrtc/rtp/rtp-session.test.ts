@@ -4,7 +4,8 @@ import { parseRtcp, writeGoodbye, writeNack } from '../../../src/webrtc/rtp/rtcp
 import { RTCP_INTERVAL_MS } from '../../../src/webrtc/rtp/rtcp-interval.ts';
 import { RtpPacket } from '../../../src/webrtc/rtp/rtp-packet.ts';
 import { RtpSession, type RtpSessionOptions, type RtpSessionOutput } from '../../../src/webrtc/rtp/rtp-session.ts';
-import { fuzz, seeded, seededSource } from './support.ts';
+import { fuzz } from './support.ts';
+import { seededBytes, seededRandom } from '../../support/random.ts';
 
 const FRAME_MS = 20;
 const START = 1000;
@@ -20,7 +21,7 @@ const CLEAN: Path = { loss: 0, delayMs: 25, jitterMs: 0 };
 /** Two sessions and the network between them, in virtual time. Their clocks have different origins. */
 class Call {
   readonly sides: Side[];
-  readonly #random = seeded(42);
+  readonly #random = seededRandom(42);
   readonly #flying: { at: number; to: Side; kind: 'rtp' | 'rtcp'; data: Uint8Array }[] = [];
   readonly #path: Path;
   now = START;
@@ -75,7 +76,7 @@ class Side {
 
   constructor(ssrc: number, offset: number, options: Partial<RtpSessionOptions>) {
     this.#offset = offset;
-    this.session = createSession({ ssrc, ntpEpochOffset: UNIX_START - offset, random: seededSource(ssrc), ...options }, this.clock(START));
+    this.session = createSession({ ssrc, ntpEpochOffset: UNIX_START - offset, random: seededBytes(ssrc), ...options }, this.clock(START));
   }
 
   clock(now: number): number {
@@ -316,7 +317,7 @@ describe('RtpSession', () => {
 function createSession(options: Partial<RtpSessionOptions>, now: number): RtpSession {
   return new RtpSession(
     {
-      random: seededSource(9),
+      random: seededBytes(9),
       ntpEpochOffset: UNIX_START,
       ssrc: 9,
       cname: 'earshot',

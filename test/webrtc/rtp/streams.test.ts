@@ -8,7 +8,7 @@ import { RTCP_INTERVAL_MS, rtcpInterval } from '../../../src/webrtc/rtp/rtcp-int
 import { SendHistory } from '../../../src/webrtc/rtp/send-history.ts';
 import { SendStream } from '../../../src/webrtc/rtp/send-stream.ts';
 import { TransportLog } from '../../../src/webrtc/rtp/transport-log.ts';
-import { seededSource } from './support.ts';
+import { seededBytes } from '../../support/random.ts';
 
 fc.configureGlobal({ seed: 3550 });
 
@@ -199,7 +199,7 @@ describe('SendHistory', () => {
 describe('SendStream', () => {
   it('starts below 2^15, wraps, and keeps timestamps on one random offset', () => {
     for (let seed = 0; seed < 10; seed++) {
-      const stream = new SendStream(1, 48_000, null, seededSource(seed));
+      const stream = new SendStream(1, 48_000, null, seededBytes(seed));
       const start = stream.header.sequence;
       assert.ok(start < 0x8000);
       const first = stream.nextHeader(111, 0, true, -1).timestamp;
@@ -210,7 +210,7 @@ describe('SendStream', () => {
   });
 
   it('extrapolates the RTP timestamp of a sender report to its NTP time', () => {
-    const stream = new SendStream(1, 48_000, null, seededSource(1));
+    const stream = new SendStream(1, 48_000, null, seededBytes(1));
     const { timestamp } = stream.nextHeader(111, 5000, true, -1);
     stream.handleSent(100, 1000);
     const report = stream.senderReport(1500, 1_700_000_000_500);
@@ -220,7 +220,7 @@ describe('SendStream', () => {
   });
 
   it('takes no round trip from a report without a sender report, and none below zero', () => {
-    const stream = new SendStream(1, 48_000, null, seededSource(1));
+    const stream = new SendStream(1, 48_000, null, seededBytes(1));
     const block = { ssrc: 1, fractionLost: 64, cumulativeLost: 1, highestSequence: 1, jitter: 480 };
     stream.handleReport({ ...block, lastSr: 0, delaySinceLastSr: 0 }, 1_700_000_000_000);
     assert.equal(stream.rttMs, null);
@@ -245,7 +245,7 @@ describe('NTP time', () => {
 
 describe('rtcpInterval', () => {
   it('spreads over 0.5 to 1.5 of the mean, and half of that at first', () => {
-    const random = seededSource(5);
+    const random = seededBytes(5);
     const later = Array.from({ length: 2000 }, () => rtcpInterval(random, false) / RTCP_INTERVAL_MS);
     assert.ok(later.every((factor) => factor >= 0.5 && factor < 1.5));
     assert.ok(Math.min(...later) < 0.55 && Math.max(...later) > 1.45);

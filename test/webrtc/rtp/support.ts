@@ -1,21 +1,4 @@
-/** Deterministic numbers in [0, 1): mulberry32. */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
-}
-
-/** A RandomSource that repeats itself from run to run. */
-export function seededSource(seed: number): (bytes: Uint8Array) => void {
-  const random = seeded(seed);
-  return (bytes) => {
-    for (let i = 0; i < bytes.length; i++) bytes[i] = random() * 256;
-  };
-}
+import { seededRandom } from '../../support/random.ts';
 
 export function fromHex(text: string): Uint8Array {
   return new Uint8Array(Buffer.from(text.replaceAll(/\s/g, ''), 'hex'));
@@ -27,7 +10,7 @@ export function hex(bytes: Uint8Array): string {
 
 /** Calls `parse` with 100,000 inputs: half of them noise, half of them the samples, damaged and cut. */
 export function fuzz(seed: number, samples: readonly Uint8Array[], parse: (input: Uint8Array, length: number) => void): void {
-  const random = seeded(seed);
+  const random = seededRandom(seed);
   const buffer = new Uint8Array(600);
   for (let run = 0; run < 100_000; run++) {
     let length = Math.floor(random() * (run % 8 === 0 ? buffer.length : 64));

@@ -1,3 +1,5 @@
+import { seededRandom } from '../../support/random.ts';
+
 /** Two machines, a virtual clock and a lossy path between them. Everything follows from the seed. */
 
 export interface Machine<Output extends { type: string }> {
@@ -16,19 +18,11 @@ export interface PathOptions {
 }
 
 export class Prng {
-  #state: number;
+  /** In [0, 1). */
+  readonly next: () => number;
 
   constructor(seed: number) {
-    this.#state = seed >>> 0;
-  }
-
-  /** In [0, 1). */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+    this.next = seededRandom(seed);
   }
 
   below(limit: number): number {

@@ -6,11 +6,11 @@ import { SdpError } from '../../../src/webrtc/sdp/error.ts';
 import { parseFragment } from '../../../src/webrtc/sdp/fragment.ts';
 import { MAX_SDP_LENGTH, MAX_SDP_LINES } from '../../../src/webrtc/sdp/lines.ts';
 import { parseOffer } from '../../../src/webrtc/sdp/offer.ts';
-import { seededFraction } from '../ice/network.ts';
 import { LOCAL, OFFERS, offer } from './fixtures.ts';
+import { seededRandom } from '../../support/random.ts';
 
 const SEED = 8866;
-const next = seededFraction(SEED);
+const next = seededRandom(SEED);
 const below = (n: number): number => Math.floor(next() * n);
 const pick = <T>(list: readonly T[]): T => list[below(list.length)];
 

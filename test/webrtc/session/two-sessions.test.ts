@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { generateIceCredentials } from '../../../src/webrtc/index.ts';
 import { parseAddress } from '../../../src/wire/address.ts';
-import { seededRandom } from '../ice/network.ts';
 import { numberedFrame, TwoSessions } from './two-sessions.ts';
+import { seededBytes } from '../../support/random.ts';
 
 const DATA_CHANNEL = { label: 'oai-events' };
 
@@ -124,7 +124,7 @@ test('a caller whose address changes is followed at its next check', () => {
 test('an ICE restart moves to new credentials while media goes on', () => {
   const call = new TwoSessions().connect();
   const { caller, server, answerer } = call;
-  const local = generateIceCredentials(seededRandom(77));
+  const local = generateIceCredentials(seededBytes(77));
   const fragment = `a=ice-ufrag:${local.ufrag}\r\na=ice-pwd:${local.password}\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n`;
   const answer = answerer.restartIce(fragment, 'restarted', [call.server.address], call.now)!;
   assert.match(answer, /a=ice-ufrag:restarted/);
@@ -175,7 +175,7 @@ test('closing says goodbye: the other end knows at once, and nothing comes after
 
 test('arbitrary and mutated datagrams never throw, and a call survives them', () => {
   const call = new TwoSessions({ seed: 5 });
-  const random = seededRandom(99);
+  const random = seededBytes(99);
   const sample: Uint8Array[] = [];
   call.filter = ({ data }) => {
     if (sample.length < 200) sample.push(data.slice());

@@ -10,7 +10,7 @@ import {
   type SessionOutput,
 } from '../../../src/webrtc/index.ts';
 import { parseAddress, sameAddress, type TransportAddress } from '../../../src/wire/address.ts';
-import { seededFraction, seededRandom } from '../ice/network.ts';
+import { seededBytes, seededRandom } from '../../support/random.ts';
 
 export interface Impairments {
   /** Chance that a datagram is lost, that it arrives twice. */
@@ -108,8 +108,8 @@ export class TwoSessions {
   constructor(options: TwoSessionsOptions = {}) {
     const { seed = 1, audio = true, data = true, snap = true, channels = [], editOffer = (sdp) => sdp, editAnswer = (sdp) => sdp } = options;
     this.impairments = options;
-    this.#fraction = seededFraction(seed);
-    const random = seededRandom(seed);
+    this.#fraction = seededRandom(seed);
+    const random = seededBytes(seed);
     const offerer = new Offerer({ certificate: certificates[0], audio, data, snap, channels, ciphers, random, ntpEpochOffset: 1.7e12, ...options.caller });
     this.offer = offerer.offer;
     this.answerer = new Answerer({

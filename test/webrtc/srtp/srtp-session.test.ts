@@ -6,7 +6,8 @@ import { REPLAY_WINDOW_LENGTH } from '../../../src/webrtc/srtp/replay-window.ts'
 import { SrtpReceiver } from '../../../src/webrtc/srtp/srtp-receiver.ts';
 import { SendStream, SRTP_MAX_OVERHEAD, SrtpSender } from '../../../src/webrtc/srtp/srtp-sender.ts';
 import { SRTP_PROFILES } from '../../../src/webrtc/srtp-profile.ts';
-import { CIPHERS, createPair, hex, PROFILES, protect, roomy, rtcp, rtp, seeded, testKeys, unprotect } from './support.ts';
+import { CIPHERS, createPair, hex, PROFILES, protect, roomy, rtcp, rtp, testKeys, unprotect } from './support.ts';
+import { seededRandom } from '../../support/random.ts';
 
 for (const ciphers of CIPHERS) {
   for (const profile of PROFILES) {
@@ -55,7 +56,7 @@ for (const ciphers of CIPHERS) {
       });
 
       it('follows the roll-over through loss and reordering, several times round', () => {
-        const random = seeded(7);
+        const random = seededRandom(7);
         const { sender, receiver, close } = createPair(profile, ciphers);
         const held: { sequence: number; packet: Uint8Array }[] = [];
         for (let sequence = 60_000; sequence < 60_000 + 3 * 65_536; sequence += sequence % 65_536 < 300 ? 1 : 20) {
@@ -201,7 +202,7 @@ for (const ciphers of CIPHERS) {
       });
 
       it('survives arbitrary and mutated packets without letting one through', () => {
-        const random = seeded(11);
+        const random = seededRandom(11);
         const { sender, receiver, close } = createPair(profile, ciphers);
         const real = [protect(sender, rtp(1)), protect(sender, rtcp(1, new Uint8Array(60)), 'rtcp')];
         const buffer = new Uint8Array(256);

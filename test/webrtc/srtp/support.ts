@@ -7,7 +7,7 @@ import { SrtpReceiver } from '../../../src/webrtc/srtp/srtp-receiver.ts';
 import { SRTP_MAX_OVERHEAD, SrtpSender } from '../../../src/webrtc/srtp/srtp-sender.ts';
 import { SRTP_PROFILES, type SrtpProfile } from '../../../src/webrtc/srtp-profile.ts';
 
-export { fromHex, hex, seeded } from '../rtp/support.ts';
+export { fromHex, hex } from '../rtp/support.ts';
 
 export const PROFILES = Object.keys(SRTP_PROFILES) as SrtpProfile[];
 
