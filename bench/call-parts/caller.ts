@@ -90,7 +90,7 @@ export class Caller implements Flow {
 
   /** The candidate that is sent to; null before one has answered. */
   get selected(): TransportAddress | null {
-    return this.#session.selected;
+    return this.#end.session.selected;
   }
 
   sendFrame(now: number): void {
