@@ -105,15 +105,14 @@ class AesKey {
     words[1] = this.#second;
     words[2] = this.#third;
     words[3] = this.#fourth;
-    const { base } = memory;
-    check(library.EVP_CipherInit_ex(context, 0, 0, base + KEY_AT, base + IV_AT, KEEP_DIRECTION), 'EVP_CipherInit_ex');
+    check(library.EVP_CipherInit_ex(context, 0, 0, memory.keyAddress, memory.ivAddress, KEEP_DIRECTION), 'EVP_CipherInit_ex');
   }
 
   /** Encrypts or decrypts `length` bytes in place. */
   protected update(context: number, address: number, length: number): void {
     if (length === 0) return;
     const { library, memory } = this.evp;
-    check(library.EVP_CipherUpdate(context, address, memory.base + LENGTH_AT, address, length), 'EVP_CipherUpdate');
+    check(library.EVP_CipherUpdate(context, address, memory.lengthAddress, address, length), 'EVP_CipherUpdate');
   }
 
   protected requireOpen(): void {
@@ -132,7 +131,7 @@ class EvpGcmKey extends AesKey implements GcmKey {
     this.begin(context);
     this.#authenticate(context, address, from, suffixAt);
     this.update(context, address + from, end - from);
-    library.EVP_CipherFinal_ex(context, address + end, memory.base + LENGTH_AT);
+    library.EVP_CipherFinal_ex(context, address + end, memory.lengthAddress);
     check(library.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_LENGTH, address + end), 'EVP_CIPHER_CTX_ctrl');
   }
 
@@ -143,7 +142,7 @@ class EvpGcmKey extends AesKey implements GcmKey {
     this.#authenticate(context, address, from, suffixAt);
     check(library.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_LENGTH, address + end), 'EVP_CIPHER_CTX_ctrl');
     this.update(context, address + from, end - from);
-    if (library.EVP_CipherFinal_ex(context, address + end, memory.base + LENGTH_AT) === 1) return true;
+    if (library.EVP_CipherFinal_ex(context, address + end, memory.lengthAddress) === 1) return true;
     // OpenSSL's error queue belongs to the thread: leave nothing in it for the next TLS socket to trip over.
     library.ERR_clear_error();
     return false;
@@ -152,10 +151,10 @@ class EvpGcmKey extends AesKey implements GcmKey {
   /** Takes in the associated data. */
   #authenticate(context: number, address: number, length: number, suffixAt: number): void {
     const { EVP_CipherUpdate } = this.evp.library;
-    const lengthAt = this.evp.memory.base + LENGTH_AT;
-    check(EVP_CipherUpdate(context, 0, lengthAt, address, length), 'EVP_CipherUpdate');
+    const { lengthAddress } = this.evp.memory;
+    check(EVP_CipherUpdate(context, 0, lengthAddress, address, length), 'EVP_CipherUpdate');
     if (suffixAt === 0) return;
-    check(EVP_CipherUpdate(context, 0, lengthAt, address + suffixAt, AAD_SUFFIX_LENGTH), 'EVP_CipherUpdate');
+    check(EVP_CipherUpdate(context, 0, lengthAddress, address + suffixAt, AAD_SUFFIX_LENGTH), 'EVP_CipherUpdate');
   }
 }
 
@@ -212,7 +211,7 @@ class EvpCounterModeKey extends AesKey implements CounterModeKey {
 function openContext(library: Library, memory: Memory, cipher: number, encrypt: 0 | 1): number {
   const context = library.EVP_CIPHER_CTX_new();
   if (context === 0) throw new Error('EVP_CIPHER_CTX_new found no memory');
-  check(library.EVP_CipherInit_ex(context, cipher, 0, memory.base + KEY_AT, 0, encrypt), 'EVP_CipherInit_ex');
+  check(library.EVP_CipherInit_ex(context, cipher, 0, memory.keyAddress, 0, encrypt), 'EVP_CipherInit_ex');
   return context;
 }
 
@@ -220,6 +219,10 @@ function openContext(library: Library, memory: Memory, cipher: number, encrypt: 
 class Memory {
   readonly scratch: Uint8Array;
   readonly base: number;
+  /** Addresses in it that are handed over again and again: a sum would be a new object each time. */
+  readonly keyAddress: number;
+  readonly ivAddress: number;
+  readonly lengthAddress: number;
   readonly iv12: Uint8Array;
   readonly iv16: Uint8Array;
   readonly keyWords: Int32Array;
@@ -238,6 +241,9 @@ class Memory {
     this.#locate = locate;
     this.scratch = new Uint8Array(buffer);
     this.base = locate(this.scratch);
+    this.keyAddress = this.base + KEY_AT;
+    this.ivAddress = this.base + IV_AT;
+    this.lengthAddress = this.base + LENGTH_AT;
     this.iv12 = new Uint8Array(buffer, IV_AT, 12);
     this.iv16 = new Uint8Array(buffer, IV_AT, 16);
     this.keyWords = new Int32Array(buffer, KEY_AT, 4);
