@@ -70,14 +70,16 @@ export class Call implements ConversationPort {
   #timings: { iceMs: number | null; dtlsMs: number | null; eventsMs: number | null; firstAudioMs: number | null } = {
     iceMs: null, dtlsMs: null, eventsMs: null, firstAudioMs: null,
   };
+  /** The agent has been heard. */
+  #heard = false;
   readonly #declaredChannel: number | null;
   #security: { dtlsVersion: string; srtpProfile: string | null } | null = null;
   #eventsChannel: number | null = null;
   /** Set once the call is to end: the reason, and when to stop waiting for the last events to arrive. */
   #ending: { reason: string; by: number } | null = null;
   #ended = false;
-  #now: number;
-  #deadline = 0;
+  #now = Number.NaN;
+  #deadline = Number.NEGATIVE_INFINITY;
 
   constructor(options: CallOptions) {
     this.id = options.id;
@@ -176,7 +178,10 @@ export class Call implements ConversationPort {
   }
 
   sendAudio(opus: Uint8Array, mediaTime: number, _duration: number, marker: boolean): void {
-    this.#timings.firstAudioMs ??= this.#sinceStart();
+    if (!this.#heard) {
+      this.#heard = true;
+      this.#timings.firstAudioMs = this.#sinceStart();
+    }
     this.#session.sendAudio(opus, mediaTime, marker, this.#now);
     this.#host.touched(this);
   }

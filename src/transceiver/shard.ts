@@ -315,8 +315,10 @@ export class Shard implements UdpSocketHandler, CallHost {
     if (call.handleDatagram(payload, path, now)) {
       if (!known) this.#paths.add(path);
       else if (path.call !== call) this.#paths.move(path, call);
-      path.relay = relay;
-      path.via = reader.hasVia ? this.#paths.via(data, reader.viaOffset) : null;
+      const via = reader.hasVia ? this.#paths.via(data, reader.viaOffset) : null;
+      // Only what changes is written: a path lies in memory of its own.
+      if (path.relay !== relay) path.relay = relay;
+      if (path.via !== via) path.via = via;
     }
     call.drain(now);
     this.#current = null;
