@@ -69,6 +69,13 @@ export class DelayedPath {
     this.#inFlight = [];
   }
 
+  /** Nothing passes any more. */
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.forgetCallers();
+    this.#front.close();
+  }
+
   #fromCaller(data: Buffer, from: RemoteInfo): void {
     const name = `${from.address}:${from.port}`;
     let socket = this.#callers.get(name);
