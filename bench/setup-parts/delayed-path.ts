@@ -67,6 +67,12 @@ export class DelayedPath {
     this.#inFlight.clear();
   }
 
+  /** Nothing passes any more. */
+  close(): void {
+    this.forgetCallers();
+    this.#front.close();
+  }
+
   #fromCaller(data: Buffer, from: RemoteInfo): void {
     const name = `${from.address}:${from.port}`;
     let socket = this.#callers.get(name);

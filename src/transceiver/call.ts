@@ -129,6 +129,11 @@ export class Call implements ConversationPort {
     this.drain(now);
   }
 
+  /** To be called when nothing is due: does ahead what the next `tick` would have to wait for. */
+  prepare(): void {
+    this.#conversation.prepare();
+  }
+
   /** Acts on everything that the session has to say. */
   drain(now: number): void {
     if (this.#ended) return;
@@ -173,8 +178,9 @@ export class Call implements ConversationPort {
 
   // What the conversation asks of the call.
 
-  get remoteLoss(): number | null {
-    return this.#session.remoteLoss;
+  get unmendedLoss(): number | null {
+    const { audio } = this.answerer.negotiated;
+    return audio !== null && audio.redPayloadType === null && audio.opus.useInbandFec ? this.#session.remoteLoss : null;
   }
 
   sendAudio(opus: Uint8Array, mediaTime: number, _duration: number, marker: boolean): void {

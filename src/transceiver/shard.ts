@@ -65,7 +65,10 @@ export class Shard implements UdpSocketHandler, CallHost {
   readonly #reader: TrunkReader;
   readonly #username = new StunUsernameReader();
   readonly #scratch = new DatagramScratch();
-  readonly #clock = new MediaClock<Call>((calls, now) => this.#tick(calls, now));
+  readonly #clock = new MediaClock<Call>({
+    tick: (calls, now) => this.#tick(calls, now),
+    prepare: (call) => call.prepare(),
+  });
   readonly #media = new MediaTotals();
   /** Calls that have been answered and are yet to be brought up, by ufrag. */
   readonly #answered = new Map<string, CallOptions>();
