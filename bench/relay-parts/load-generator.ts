@@ -2,7 +2,7 @@ import { kernelMemory, requireLibc } from '../../src/net/libc.ts';
 import { ReceiveVector } from '../../src/net/message-vector.ts';
 import { openRawSocket } from '../../src/net/raw-socket.ts';
 import { parseAddress, type TransportAddress } from '../../src/wire/address.ts';
-import { busySeconds, threadCpuSeconds } from '../support/cpu.ts';
+import { busySeconds, livingCpuSeconds } from '../support/cpu.ts';
 import { percentile } from '../support/stats.ts';
 import { bindingRequest } from './binding-request.ts';
 import { ClientSwarm } from './client-swarm.ts';
@@ -102,7 +102,7 @@ function measure(): LoadResult {
   sampled = 0;
   if (task.ufrag !== null) showTokens(task.ufrag);
   run(performance.now() + WARM_UP_MS);
-  const relayCpu = (): number => (task.relayPid === null ? Number.NaN : threadCpuSeconds(task.relayPid));
+  const relayCpu = (): number => (task.relayPid === null ? Number.NaN : livingCpuSeconds(task.relayPid));
   const [relayBefore, machineBefore] = [relayCpu(), busySeconds()];
   const start = performance.now();
   countFrom = start;

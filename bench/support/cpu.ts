@@ -15,16 +15,24 @@ export function cpuSeconds(pid: number): number {
  * CPU seconds that the living threads of one process have used so far, to the nanosecond: for moments that are too short
  * for ticks. Linux.
  */
-export function threadCpuSeconds(pid: number): number {
-  const folder = `/proc/${pid}/task`;
-  const nanoseconds = (thread: string): number => {
-    try {
-      return Number(readFileSync(`${folder}/${thread}/schedstat`, 'latin1').split(' ')[0]);
-    } catch {
-      return 0;
-    }
-  };
-  return readdirSync(folder).reduce((sum, thread) => sum + nanoseconds(thread), 0) / 1e9;
+export function livingCpuSeconds(pid: number): number {
+  return [...threadCpuSeconds(pid).values()].reduce((sum, seconds) => sum + seconds, 0);
+}
+
+/** CPU seconds of each thread of a process so far, by its id. Linux. */
+export function threadCpuSeconds(pid: number): ReadonlyMap<number, number> {
+  const threads = readdirSync(`/proc/${pid}/task`).map(Number);
+  return new Map(threads.map((tid) => [tid, threadSeconds(pid, tid)]));
+}
+
+/** 0 for a thread that has just ended. */
+function threadSeconds(pid: number, tid: number): number {
+  try {
+    // The first number of schedstat: nanoseconds on a CPU.
+    return Number(readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'latin1').split(' ')[0]) / 1e9;
+  } catch {
+    return 0;
+  }
 }
 
 /** CPU seconds that the whole machine has been busy so far, interrupts included, time taken by a hypervisor not. Linux. */

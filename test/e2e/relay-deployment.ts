@@ -183,6 +183,11 @@ export class Callers {
     return { sent, lost: sent - echoed() };
   }
 
+  /** From now on nothing leaves by itself, checks neither: only what comes can heal a flow. */
+  holdStill(): void {
+    clearInterval(this.#clock);
+  }
+
   /** Resolves when every call has heard something after `since`, or has ended. */
   async hear(since: number): Promise<void> {
     while (this.lines.some(({ heardAt, ended }) => ended === null && (heardAt.at(-1) ?? 0) < since)) await pause(5);
