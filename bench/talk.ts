@@ -8,6 +8,8 @@ import type { Distribution, TalkOrders, TalkResult } from './talk-parts/talk-loa
 /**
  * How a conversation sounds at the caller's ear: callers ─► their impaired path ─► relay ─► transceiver ─► agent, and
  * back. All figures are taken in the callers' process; the path's own delay is part of them.
+ *
+ * `--calls N` and `--minutes N`: how many echo calls, and for how long on the clean path (50, 10). `--clean`: no other.
  */
 interface Network {
   readonly name: string;
@@ -38,8 +40,11 @@ async function main(args: BenchArguments): Promise<void> {
   try {
     for (const network of NETWORKS) {
       const clean = network === CLEAN_PATH;
-      const echo = args.quick ? { calls: 10, seconds: 5 } : { calls: 50, seconds: clean ? 600 : 60 };
-      const parrot = { calls: 10, rounds: args.quick ? 1 : 5 };
+      if (args.switches.has('clean') && !clean) continue;
+      const calls = Number(args.values.get('calls') ?? (args.quick ? QUICK_CALLS : CALLS));
+      const minutes = Number(args.values.get('minutes') ?? MINUTES);
+      const echo = { calls, seconds: args.quick ? QUICK_SECONDS : clean ? minutes * 60 : IMPAIRED_SECONDS };
+      const parrot = { calls: PARROT_CALLS, rounds: args.quick ? 1 : 5 };
       rows.push(await talk(server.url, network, 'echo', { ...echo, rounds: 0 }));
       rows.push(await talk(server.url, network, 'parrot', { ...parrot, seconds: 0 }));
     }
@@ -70,7 +75,7 @@ function report(rows: readonly Row[], args: BenchArguments): void {
     figure === undefined || figure.count === 0 ? '–' : figure[which].toFixed(1);
   const count = (figure: Distribution | undefined): string => (figure === undefined ? '–' : String(figure.count));
   printTable([
-    ['network', 'agent', 'calls', 'delay p50 ms', 'p99', 'gaps', 'longest ms', 'response p50 ms', 'p95', 'barge-in p50 ms', 'p95', 'N', 'heard ± ms', 'pacing p99 ms', 'recovered'],
+    ['network', 'agent', 'calls', 'delay p50 ms', 'p99', 'gaps', 'longest ms', 'own', 'response p50 ms', 'p95', 'barge-in p50 ms', 'p95', 'N', 'heard ± ms', 'pacing p99 ms', 'recovered'],
     ...rows.map(({ network, scenario, calls, result: { echo, parrot, framesRecovered } }) => [
       network,
       scenario,
@@ -79,6 +84,7 @@ function report(rows: readonly Row[], args: BenchArguments): void {
       of(echo.mouthToEar, 'p99'),
       count(scenario === 'echo' ? echo.gaps : parrot.gaps),
       of(scenario === 'echo' ? echo.gaps : parrot.gaps, 'max'),
+      count(echo.ownGaps),
       of(parrot.response),
       of(parrot.response, 'p95'),
       of(parrot.bargeIn),
@@ -89,7 +95,7 @@ function report(rows: readonly Row[], args: BenchArguments): void {
       String(framesRecovered),
     ]),
   ]);
-  console.log('');
+  console.log(`\ngaps: those that are not the callers' own, who did not run for ${rows.reduce((most, { result }) => Math.max(most, result.ownStalls.count === 0 ? 0 : result.ownStalls.max), 0).toFixed(0)} ms at the longest\n`);
   finish('talk', rows, goals(rows), args);
 }
 
@@ -117,5 +123,11 @@ async function startEarshot(): Promise<{ url: string; stop(): Promise<void> }> {
 }
 
 const SEED = 20_260_000;
+const CALLS = 50;
+const MINUTES = 10;
+const IMPAIRED_SECONDS = 60;
+const QUICK_CALLS = 10;
+const QUICK_SECONDS = 5;
+const PARROT_CALLS = 30;
 
-await main(benchArguments());
+await main(benchArguments('clean', { value: 'calls' }, { value: 'minutes' }));

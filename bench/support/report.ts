@@ -18,13 +18,22 @@ export interface BenchArguments {
   readonly out: string | null;
   /** Which of the bench's own switches were given. */
   readonly switches: ReadonlySet<string>;
+  /** What its own options with a value were given. */
+  readonly values: ReadonlyMap<string, string>;
 }
 
-/** Reads `--quick`, `--out FILE` and the bench's own switches. @throws {TypeError} for any other, which ends the bench. */
-export function benchArguments(...own: readonly string[]): BenchArguments {
-  const switches = Object.fromEntries(own.map((name) => [name, { type: 'boolean' } as const]));
-  const { values } = parseArgs({ options: { ...switches, quick: { type: 'boolean', default: false }, out: { type: 'string' } } });
-  return { quick: values.quick, out: values.out ?? null, switches: new Set(own.filter((name) => name in values)) };
+/** Reads `--quick`, `--out FILE` and the bench's own switches and options. @throws {TypeError} for any other, which ends the bench. */
+export function benchArguments(...own: readonly (string | { readonly value: string })[]): BenchArguments {
+  const switches = Object.fromEntries(own.flatMap((name) => (typeof name === 'string' ? [[name, { type: 'boolean' } as const]] : [])));
+  const options = Object.fromEntries(own.flatMap((option) => (typeof option === 'string' ? [] : [[option.value, { type: 'string' } as const]])));
+  const { values } = parseArgs({ options: { ...switches, ...options, quick: { type: 'boolean', default: false }, out: { type: 'string' } } });
+  const given = Object.entries(values);
+  return {
+    quick: values.quick,
+    out: values.out ?? null,
+    switches: new Set(given.flatMap(([name]) => (name in switches ? [name] : []))),
+    values: new Map(given.flatMap(([name, value]) => (name in options ? [[name, String(value)] as const] : []))),
+  };
 }
 
 export function goal(name: string, measured: number, unit: string, limit: number, bound: 'at most' | 'at least'): Goal {

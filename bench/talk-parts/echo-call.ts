@@ -7,6 +7,8 @@ export type EchoFigures = {
   mouthToEar: number[];
   /** Stretches in which nothing could be played: lost frames, and those that came after their turn. */
   gaps: number[];
+  /** Those that would not have been, had the callers' process run all the time. */
+  ownGaps: number[];
 };
 
 const FRAME_MS = 20;
@@ -15,7 +17,7 @@ const STRAGGLERS_MS = 500;
 const TOC = 0xf8;
 
 /** Talks to `echo` in numbered frames, and notes when each comes back. */
-export const echoCall: CallScript<EchoFigures> = (talker, { seconds, earMs }) => {
+export const echoCall: CallScript<EchoFigures> = (talker, { seconds, earMs }, stalls) => {
   const count = (seconds * 1000) / FRAME_MS;
   const sentAt: number[] = [];
   const delays = new Float64Array(count).fill(Number.NaN);
@@ -26,7 +28,11 @@ export const echoCall: CallScript<EchoFigures> = (talker, { seconds, earMs }) =>
     const i = new DataView(payload.buffer, payload.byteOffset).getUint32(1);
     if (i < count && Number.isNaN(delays[i])) delays[i] = at - sentAt[i];
   };
-  const figures = (): EchoFigures => ({ mouthToEar: [...delays].filter((ms) => !Number.isNaN(ms)), gaps: gaps(delays, earMs) });
+  const figures = (): EchoFigures => {
+    const without = delays.map((ms, i) => (ms > earMs ? ms - stalls.within(sentAt[i], sentAt[i] + ms) : ms));
+    const [all, others] = [gaps(delays, earMs), gaps(without, earMs)];
+    return { mouthToEar: [...delays].filter((ms) => !Number.isNaN(ms)), gaps: others, ownGaps: all.slice(0, Math.max(0, all.length - others.length)) };
+  };
   let finish: (figures: EchoFigures) => void = () => undefined;
   const done = new Promise<EchoFigures>((resolve) => (finish = resolve));
   const microphone = (now: number): Uint8Array => {

@@ -2,6 +2,7 @@ import { percentile } from '../support/stats.ts';
 import { echoCall, type EchoFigures } from './echo-call.ts';
 import type { Impairment } from './impairment.ts';
 import { parrotCall, type ParrotFigures } from './parrot-call.ts';
+import { Stalls } from './stalls.ts';
 import { Talker } from './talker.ts';
 
 /**
@@ -35,6 +36,8 @@ export interface TalkResult {
   /** There and back, on all calls. */
   readonly packetsLost: number;
   readonly framesRecovered: number;
+  /** Times when the callers' process did not run, ms. */
+  readonly ownStalls: Distribution;
   readonly echo: { readonly [figure in keyof EchoFigures]: Distribution };
   readonly parrot: { readonly [figure in keyof ParrotFigures]: Distribution };
 }
@@ -43,7 +46,7 @@ export interface TalkResult {
 export type Microphone = (now: number) => Uint8Array;
 
 /** One call that has its microphone on until `talk` is done. */
-export type CallScript<Figures> = (talker: Talker, orders: TalkOrders) => { microphone: Microphone; done: Promise<Figures> };
+export type CallScript<Figures> = (talker: Talker, orders: TalkOrders, stalls: Stalls) => { microphone: Microphone; done: Promise<Figures> };
 
 const FRAME_MS = 20;
 const SLOTS = 20;
@@ -51,6 +54,7 @@ const SLOTS = 20;
 const orders = JSON.parse(process.argv[2]) as TalkOrders;
 const open: { talker: Talker; microphone: Microphone }[] = [];
 const startedAt = performance.now();
+const stalls = new Stalls();
 let slotsDone = 0;
 const timer = setInterval(catchUp, FRAME_MS / SLOTS);
 
@@ -77,6 +81,7 @@ await Promise.all(
 const result: TalkResult = {
   packetsLost: talkers.reduce((sum, { lost }) => sum + lost.out + lost.in, 0),
   framesRecovered: talkers.reduce((sum, { stats }) => sum + stats.framesRecovered, 0),
+  ownStalls: distribution(stalls.lengths),
   echo: distributions(echo),
   parrot: distributions(parrot),
 };
@@ -85,7 +90,7 @@ await Promise.all(talkers.map((talker) => talker.close()));
 process.send?.(result, () => process.exit());
 
 async function run<Figures>(talker: Talker, script: CallScript<Figures>): Promise<Figures> {
-  const { microphone, done } = script(talker, orders);
+  const { microphone, done } = script(talker, orders, stalls);
   open.push({ talker, microphone });
   return done;
 }
@@ -93,6 +98,8 @@ async function run<Figures>(talker: Talker, script: CallScript<Figures>): Promis
 /** Catches up to the schedule, so that the rate holds when timers are late. */
 function catchUp(): void {
   const now = performance.now();
+  // While calls are set up it does stall, and nobody talks.
+  if (open.length > 0) stalls.tick(now);
   for (const due = Math.floor(((now - startedAt) * SLOTS) / FRAME_MS); slotsDone < due; slotsDone++) {
     for (let i = slotsDone % SLOTS; i < open.length; i += SLOTS) {
       const { talker, microphone } = open[i];

@@ -98,7 +98,7 @@ export class Talker implements UdpSocketHandler {
   }
 
   /** Sends a client event; lost when the data channel is not open yet. */
-  sendEvent(event: { readonly type: string }): void {
+  sendEvent(event: { readonly type: string; readonly [field: string]: unknown }): void {
     if (this.#channel !== null) this.#session.sendMessage(this.#channel, JSON.stringify(event), performance.now());
     this.#drain();
   }

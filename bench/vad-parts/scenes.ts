@@ -15,7 +15,18 @@ export interface Scene {
 const RATE = 48_000;
 const GAP_SECONDS = 1.4;
 const LEAD_SECONDS = 2;
-const SENTENCES: readonly (readonly [voice: string, text: string])[] = [
+type Line = readonly [voice: string, text: string];
+
+/** What scenes are made of. */
+export interface Material {
+  readonly name: string;
+  readonly sentences: readonly Line[];
+  readonly agent: Line;
+  /** Of noise and music. */
+  readonly seed: number;
+}
+
+const TUNED_SENTENCES: readonly Line[] = [
   ['en-us', 'Hello there, how are you today?'],
   ['en-gb+f3', 'Stop, wait a moment.'],
   ['en-us+m3', 'Well, tomorrow at ten would be fine.'],
@@ -24,19 +35,36 @@ const SENTENCES: readonly (readonly [voice: string, text: string])[] = [
   ['en-us+m1', 'Yes, please.'],
   ['en-gb+f4', 'Could you say that again?'],
 ];
-const AGENT: readonly [string, string] = ['en-us+m7', 'I have found three flights for you. The first one leaves at nine in the morning and the second one shortly after noon.'];
+const TUNED_AGENT: Line = ['en-us+m7', 'I have found three flights for you. The first one leaves at nine in the morning and the second one shortly after noon.'];
+
+const HELD_OUT_SENTENCES: readonly Line[] = [
+  ['en-gb-scotland', 'Can you move it to Friday, please?'],
+  ['en-us+f5', 'Hang on a second.'],
+  ['en-029+m2', 'I would rather take the early train.'],
+  ['en-gb-x-rp+f1', 'Okay.'],
+  ['en-us+m4', 'The code is eight, zero, two, six.'],
+  ['en-gb+m5', 'That is not what I meant.'],
+  ['en-us+f4', 'Sorry, who is this?'],
+];
+const HELD_OUT_AGENT: Line = ['en-gb+f5', 'Your parcel has left the depot and should be with you by six this evening. Shall I send you the link to follow it?'];
+
+/** On the first the gate of the detector in use was set; the second it has never been shown. */
+export const MATERIALS: readonly Material[] = [
+  { name: 'tuned on', sentences: TUNED_SENTENCES, agent: TUNED_AGENT, seed: 0 },
+  { name: 'held out', sentences: HELD_OUT_SENTENCES, agent: HELD_OUT_AGENT, seed: 100 },
+];
 
 /** Every scene that detectors are compared on. @throws {Error} without espeak-ng. */
-export function makeScenes(): Scene[] {
-  const spoken = SENTENCES.map(speak);
+export function makeScenes({ sentences, agent: agentLine, seed }: Material): Scene[] {
+  const spoken = sentences.map(speak);
   const { track, speech } = sequence(spoken);
   const seconds = track.length / RATE;
   const level = rms(spoken[0].samples);
   const mixed = (name: string, other: Float32Array, signalToNoise: number): Scene => scene(name, track, other, (level / rms(other)) * 10 ** (-signalToNoise / 20), speech);
-  const agent = repeated(speak(AGENT).samples, track.length);
-  const white = noise(seconds, 1, 1, RATE).samples;
-  const brown = brownNoise(track.length);
-  const music = makeMusic(track.length);
+  const agent = repeated(speak(agentLine).samples, track.length);
+  const white = noise(seconds, 1, seed + 1, RATE).samples;
+  const brown = brownNoise(track.length, seed + 2);
+  const music = makeMusic(track.length, seed + 3);
   const nobody = new Float32Array(track.length);
   const alone = (name: string, other: Float32Array, below: number): Scene => scene(name, nobody, other, (level / rms(other)) * 10 ** (-below / 20), []);
   return [
@@ -51,7 +79,7 @@ export function makeScenes(): Scene[] {
     alone('nobody, music', music, 15),
     alone('nobody, own echo, 25 dB', agent, 25),
     alone('nobody, own echo, 35 dB', agent, 35),
-    scene('nobody, keyboard', nobody, clicks(track.length), 1, []),
+    scene('nobody, keyboard', nobody, clicks(track.length, seed + 4), 1, []),
   ];
 }
 
@@ -92,15 +120,15 @@ function repeated(samples: Float32Array, length: number): Float32Array {
   return Float32Array.from({ length }, (_, i) => samples[i % samples.length]);
 }
 
-function brownNoise(length: number): Float32Array {
-  const random = seededRandom(2);
+function brownNoise(length: number, seed: number): Float32Array {
+  const random = seededRandom(seed);
   let level = 0;
   return Float32Array.from({ length }, () => (level = 0.995 * level + 0.05 * (2 * random() - 1)));
 }
 
 /** Chords of decaying plucked notes, two a second. */
-function makeMusic(length: number): Float32Array {
-  const random = seededRandom(3);
+function makeMusic(length: number, seed: number): Float32Array {
+  const random = seededRandom(seed);
   const out = new Float32Array(length);
   const scale = [220, 261.6, 293.7, 329.6, 392, 440, 523.3];
   for (let start = 0; start < length; start += RATE / 2) {
@@ -116,8 +144,8 @@ function makeMusic(length: number): Float32Array {
 }
 
 /** Short knocks of noise, five a second or so. */
-function clicks(length: number): Float32Array {
-  const random = seededRandom(4);
+function clicks(length: number, seed: number): Float32Array {
+  const random = seededRandom(seed);
   const out = new Float32Array(length);
   for (let at = 0; at < length; at += Math.round(RATE * (0.1 + 0.2 * random()))) {
     for (let i = 0; i < RATE * 0.015 && at + i < length; i++) out[at + i] = 0.2 * (2 * random() - 1) * Math.exp((-i * 300) / RATE);

@@ -10,8 +10,11 @@ export interface ConversationPort {
    * `mediaTime`, pauses included. `marker`: first frame after a pause. The bytes are valid until this returns.
    */
   sendAudio(opus: Uint8Array, mediaTime: number, duration: number, marker: boolean): void;
-  /** What share of the packets sent the caller last said was lost, 0 to 1; null while nothing is known. */
-  readonly remoteLoss: number | null;
+  /**
+   * What share of the packets sent the caller last said was lost, 0 to 1, for Opus' forward error correction to mend:
+   * null while nothing is known, where redundancy mends more for less, and where the caller wants none.
+   */
+  readonly unmendedLoss: number | null;
   /** One message for the data channel, which is open. */
   sendEvent(json: string): void;
   /** The call should end. `close` may be called from within, or later. */

@@ -88,7 +88,7 @@ export class Conversation {
     this.#downlink = new Downlink(agent.format, now, (opus, mediaTime, duration, marker) => {
       this.#counters.framesSent++;
       this.#port.sendAudio(opus, mediaTime, duration, marker);
-    }, () => port.remoteLoss);
+    }, () => port.unmendedLoss);
     this.#responses = new Responses(this.#downlink, this.#items, {
       tell: (notice) => this.#tell(notice),
       nextId: (prefix) => this.#nextId(prefix),
@@ -173,6 +173,11 @@ export class Conversation {
     this.#uplink?.tick(now);
     this.#responses.tick(now);
     if (this.#idleAt !== null && now >= this.#idleAt) this.#idleTimeout();
+  }
+
+  /** To be called when nothing is due: work is done ahead that the next tick would have to wait for. */
+  prepare(): void {
+    if (this.#state === 'open') this.#downlink.prepare();
   }
 
   /** The call has lasted as long as it may: the client is told, and the call ends. */

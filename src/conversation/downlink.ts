@@ -1,13 +1,22 @@
 import type { AudioFormat, OpusFrame } from '../agents/agent.ts';
-import { FRAME_MS, OPUS_CLOCK_RATE, OPUS_SILENCE, OpusEncoder, opusPacketDuration } from '../media/opus.ts';
-import { Playout } from '../media/playout.ts';
+import { comfortNoise } from '../media/comfort-noise.ts';
+import { FRAME_MS, OPUS_CLOCK_RATE, OPUS_DTX, OPUS_SILENCE, opusPacketDuration, type PcmRate } from '../media/opus.ts';
+import { OpusEncoder } from '../media/opus-encoder.ts';
+import { Playout, type PlayoutStep } from '../media/playout.ts';
 
 /** One Opus frame leaves now; times are samples at 48 kHz, see {@link Playout}. */
 export type SendAudio = (opus: Uint8Array, mediaTime: number, duration: number, marker: boolean) => void;
 
 /**
- * The way of the agent's audio to the caller: cut into frames, queued, and encoded only when its turn has come, so that
- * what is dropped costs nothing and a long answer does not block the thread.
+ * The way of the agent's audio to the caller: cut into frames, queued, and encoded one frame ahead, so that what is
+ * dropped costs nothing, a long answer does not block the thread, and no packet waits for the encoder.
+ *
+ *   play ──► frames ──► Playout ──► tick: what is due leaves ──► prepare: the next frame is encoded
+ *                         └─ clear: the frame that was encoded for nothing is forgotten, by the encoder too
+ *
+ * Silence costs next to nothing (discontinuous transmission, RFC 6716, section 2.1.9):
+ *
+ *   sound | its end out of the encoder | silence | no data | (nothing) … | no data, every 400 ms | … | sound
  */
 export class Downlink {
   readonly #format: AudioFormat;
@@ -17,6 +26,14 @@ export class Downlink {
   readonly #playout: Playout<Int16Array | Uint8Array>;
   #encoder: OpusEncoder | null = null;
   #lossy = false;
+  /** What the next frame of sound will be, when that is encoded already. */
+  #prepared: { readonly samples: Int16Array; readonly packet: Uint8Array } | null = null;
+  /** What the encoder has had is what has left, and `#prepared`. */
+  #encoderFollows = false;
+  /** Frames without sound in a row, and whether the last of them was left out. */
+  #silentFrames = 0;
+  #held = false;
+  #comfortFrames = 0;
   /** The frame that is being filled, and how far. */
   #partial: Int16Array | null = null;
   #filled = 0;
@@ -24,7 +41,7 @@ export class Downlink {
   #forwardOffset: number | null = null;
   #forwardEnd = 0;
 
-  /** @param loss what share of our packets the caller last said was lost, 0 to 1; null while nothing is known */
+  /** @param loss see {@link ConversationPort.unmendedLoss} */
   constructor(format: AudioFormat, originMs: number, send: SendAudio, loss: () => number | null) {
     this.#format = format;
     this.#originMs = originMs;
@@ -77,6 +94,7 @@ export class Downlink {
   clear(): void {
     this.#partial = null;
     this.#playout.clear();
+    if (this.#prepared !== null) this.#breakOff();
   }
 
   /** Sends a frame of the caller's straight back. The first one sets where its timestamps lie in media time. */
@@ -97,40 +115,109 @@ export class Downlink {
   /** Sends what is due. */
   tick(now: number): void {
     for (let step = this.#playout.poll(now); step !== null; step = this.#playout.poll(now)) {
-      this.#send(this.#encode(step.payload), step.mediaTime, step.duration, step.marker);
+      const packet = this.#packet(step);
+      const empty = packet === null || packet === OPUS_DTX;
+      if (packet !== null) this.#send(packet, step.mediaTime, step.duration, !empty && (step.marker || this.#held));
+      this.#held = empty;
     }
   }
 
-  /** Cuts samples into frames; the remainder waits for more. */
+  /** Encodes the frame that is to leave next. Called when nothing is due; does nothing when it has been done. */
+  prepare(): void {
+    const { next } = this.#playout;
+    if (!(next instanceof Int16Array) || next === this.#prepared?.samples || isSilent(next)) return;
+    this.#prepared = { samples: next, packet: this.#encode(next) };
+  }
+
+  /** Cuts a copy of the samples into frames; the remainder waits for more. */
   #frame(samples: Int16Array, frameSize: number): void {
     let at = 0;
-    while (at < samples.length) {
-      if (this.#partial === null) {
-        this.#partial = new Int16Array(frameSize);
-        this.#filled = 0;
-      }
-      const part = samples.subarray(at, at + frameSize - this.#filled);
+    if (this.#partial !== null) {
+      const part = samples.subarray(0, frameSize - this.#filled);
       this.#partial.set(part, this.#filled);
       this.#filled += part.length;
-      at += part.length;
-      if (this.#filled === frameSize) {
-        this.#playout.push(this.#partial, FRAME_DURATION);
-        this.#partial = null;
-      }
+      at = part.length;
+      if (this.#filled < frameSize) return;
+      this.#playout.push(this.#partial, FRAME_DURATION);
+      this.#partial = null;
     }
+    const end = samples.length - ((samples.length - at) % frameSize);
+    const whole = samples.slice(at, end);
+    for (let frame = 0; frame < whole.length; frame += frameSize) this.#playout.push(whole.subarray(frame, frame + frameSize), FRAME_DURATION);
+    this.#filled = samples.length - end;
+    if (this.#filled === 0) return;
+    this.#partial = new Int16Array(frameSize);
+    this.#partial.set(samples.subarray(end));
   }
 
-  #encode(payload: Int16Array | Uint8Array | null): Uint8Array {
-    if (payload === null) return OPUS_SILENCE;
-    if (payload instanceof Uint8Array || this.#format.codec === 'opus') return payload as Uint8Array;
-    this.#encoder ??= new OpusEncoder(this.#format.rate);
+  /** What leaves for a frame; null for nothing. */
+  #packet({ payload, comfort }: PlayoutStep<Int16Array | Uint8Array>): Uint8Array | null {
+    if (comfort) {
+      this.#silentFrames = 0;
+      return this.#comfort();
+    }
+    if (payload === null || (payload instanceof Int16Array && isSilent(payload))) return this.#silence();
+    this.#silentFrames = 0;
+    this.#comfortFrames = 0;
+    if (payload instanceof Uint8Array) return payload;
+    const packet = this.#prepared?.samples === payload ? this.#prepared.packet : this.#encode(payload);
+    this.#prepared = null;
+    return packet;
+  }
+
+  #comfort(): Uint8Array {
+    const end = this.#comfortFrames++ === 0 ? this.#endOfSound() : null;
+    if (end !== null) return end;
+    this.#breakOff();
+    return comfortNoise(this.#comfortFrames);
+  }
+
+  #silence(): Uint8Array | null {
+    const i = this.#silentFrames++;
+    const end = i === 0 ? this.#endOfSound() : null;
+    if (end !== null) return end;
+    this.#breakOff();
+    if (i < SILENT_FRAMES) return OPUS_SILENCE;
+    return (i - SILENT_FRAMES) % DTX_REFRESH_FRAMES === 0 ? OPUS_DTX : null;
+  }
+
+  /** The last milliseconds of a sound, which are still in the encoder; null when there are none. */
+  #endOfSound(): Uint8Array | null {
+    if (this.#encoder === null || !this.#encoderFollows || this.#prepared !== null) return null;
+    return this.#encode(new Int16Array(this.#encoder.frameSize));
+  }
+
+  /** What leaves next does not come out of the encoder, or not all that it has had does. */
+  #breakOff(): void {
+    this.#prepared = null;
+    this.#encoderFollows = false;
+  }
+
+  #encode(samples: Int16Array): Uint8Array {
+    this.#encoder ??= new OpusEncoder(this.#pcmRate);
     this.#lossy = (this.#loss() ?? 0) >= (this.#lossy ? CLEAN_AGAIN : LOSSY);
     this.#encoder.protect(this.#lossy);
-    return this.#encoder.encode(payload);
+    if (!this.#encoderFollows) this.#encoder.reset();
+    this.#encoderFollows = true;
+    return this.#encoder.encode(samples);
+  }
+
+  get #pcmRate(): PcmRate {
+    if (this.#format.codec === 'opus') throw new TypeError('an opus agent has no samples to encode');
+    return this.#format.rate;
   }
 }
 
+/** Digital silence, its last bit apart: some synthesizers dither. */
+function isSilent(samples: Int16Array): boolean {
+  return samples.every((sample) => sample >= -1 && sample <= 1);
+}
+
 const FRAME_DURATION = (FRAME_MS * OPUS_CLOCK_RATE) / 1000;
+/** A decoder that conceals out of less would repeat the end of the sound. */
+const SILENT_FRAMES = 2;
+/** What silent senders repeat, for receivers that came late: 400 ms, as libopus does. */
+const DTX_REFRESH_FRAMES = 20;
 const MAX_QUEUED_MS = 600_000;
 /** Shares of packets lost. */
 const LOSSY = 0.02;

@@ -1,5 +1,6 @@
-import { JitterBuffer, type JitterDrop } from '../media/jitter-buffer.ts';
-import { FRAME_MS, OPUS_CLOCK_RATE, OpusDecoder, opusPacketDuration, type PcmRate } from '../media/opus.ts';
+import { JitterBuffer, type JitterDrop, type JitterLoss } from '../media/jitter-buffer.ts';
+import { FRAME_MS, OPUS_CLOCK_RATE, opusPacketDuration, type PcmRate } from '../media/opus.ts';
+import { OpusDecoder } from '../media/opus-decoder.ts';
 import { TurnDetector, type TurnDetectorSettings, type TurnEvent } from '../media/turn-detector.ts';
 import { FvadVoiceDetector, VOICE_FRAME_MS } from '../media/voice-activity.ts';
 
@@ -11,6 +12,8 @@ export interface UplinkSink {
 
 export interface UplinkCounters {
   decoded: number;
+  /** Lost ones that the next packet brought back: Opus' own forward error correction. */
+  restored: number;
   concealed: number;
   invalid: number;
   late: number;
@@ -34,6 +37,7 @@ export class Uplink {
   #detection: Detection | null = null;
   #samples = 0;
   #decoded = 0;
+  #restored = 0;
   #concealed = 0;
   /** RTP timestamp that follows the last frame. */
   #expected: number | null = null;
@@ -66,6 +70,7 @@ export class Uplink {
   get counters(): UplinkCounters {
     return {
       decoded: this.#decoded,
+      restored: this.#restored,
       concealed: this.#concealed,
       invalid: this.#decoder.invalid,
       ...this.#drops,
@@ -124,14 +129,13 @@ export class Uplink {
   /** Frees what is held outside of the heap. */
   close(): void {
     this.configure(null);
+    this.#decoder.close();
   }
 
   #drain(now: number): void {
     for (let output = this.#jitter.poll(now); output !== null; output = this.#jitter.poll(now)) {
       if (output.type === 'lost') {
-        this.#concealed++;
-        if (this.#expected !== null) this.#expected += this.#lastDuration;
-        this.#feed(this.#decoder.conceal());
+        this.#feed(this.#inPlaceOf(output));
       } else {
         this.#fillPause(output.timestamp, now);
         this.#lastDuration = opusPacketDuration(output.packet) || this.#lastDuration;
@@ -142,6 +146,16 @@ export class Uplink {
       this.#fedUntil = now;
       this.#lastArrival = now;
     }
+  }
+
+  /** Samples for a packet that is lost. */
+  #inPlaceOf({ next }: JitterLoss): Int16Array {
+    const follows = this.#expected === null ? null : this.#expected + this.#lastDuration;
+    this.#expected = follows;
+    const restored = next !== null && next.timestamp === follows ? this.#decoder.restore(next.packet) : null;
+    if (restored === null) this.#concealed++;
+    else this.#restored++;
+    return restored ?? this.#decoder.conceal();
   }
 
   /** Timestamps that jump without loss are a pause (RFC 3550, section 5.1): it is filled as far as time has passed. */

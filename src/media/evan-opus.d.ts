@@ -19,6 +19,9 @@ declare module '@evan/opus' {
     packet_loss: number;
     signal: 'auto' | 'voice' | 'music';
     dtx: boolean;
+    /** What is coded does not build on what was. */
+    prediction_disabled: boolean;
+    reset(): void;
     /** @throws on a length that is no Opus frame. */
     encode(samples: ArrayBufferView): Uint8Array;
   }

@@ -20,9 +20,11 @@ export interface JitterFrame {
   readonly timestamp: number;
 }
 
-/** One packet that will not come. */
+/** One packet that will not come. The object is reused by the next `poll`. */
 export interface JitterLoss {
   readonly type: 'lost';
+  /** The one right behind it, when that is there. */
+  next: JitterFrame | null;
 }
 
 export type JitterOutput = JitterFrame | JitterLoss;
@@ -48,6 +50,7 @@ export class JitterBuffer {
   /** Packets given up of late, by the low bits of their number, and since when they had been missing. */
   readonly #givenUp = new Float64Array(REMEMBERED).fill(Number.NaN);
   readonly #missingSince = new Float64Array(REMEMBERED);
+  readonly #lost: JitterLoss = { type: 'lost', next: null };
 
   /** Packets that wait for a gap to fill. */
   get size(): number {
@@ -107,7 +110,8 @@ export class JitterBuffer {
     this.#givenUp[this.#next & (REMEMBERED - 1)] = this.#next;
     this.#missingSince[this.#next & (REMEMBERED - 1)] = since;
     this.#next++;
-    return LOST;
+    this.#lost.next = this.#held.get(this.#next)?.frame ?? null;
+    return this.#lost;
   }
 
   /** A wait of so long would have been, or was, rewarded. */
@@ -151,5 +155,3 @@ const REMEMBERED = 64;
 /** Added to what was needed last: two packets never are equally late. */
 const MARGIN_MS = 10;
 const SHRINK_EVERY_MS = 500;
-
-const LOST: JitterLoss = { type: 'lost' };

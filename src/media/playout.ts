@@ -15,15 +15,18 @@
  *
  *   0 ms ── ran dry ──► 40 ── again ──► 80 ──► 160 ──► 200 ms          0 ◄── 40 ◄── 80 … each sound without
  *
- * The end of a sound is followed by two frames of silence: without them a receiver takes the pause for loss and
- * stretches the last syllable.
+ * The end of a sound is followed by three frames of silence: without them a receiver takes the pause for loss and
+ * stretches the last syllable. A sound that runs dry is followed by comfort instead, for as long as it may be a stutter:
+ * the line does not go dead in the middle of a word.
  */
 import { FRAME_MS, OPUS_CLOCK_RATE } from './opus.ts';
 
 /** One frame to send now. The object is reused by the next `poll`. */
 export interface PlayoutStep<Payload> {
-  /** null: silence, see above. */
+  /** null: there is no sound, see above. */
   payload: Payload | null;
+  /** Without a payload: the sound is to go on, so that comfort is wanted rather than silence. */
+  comfort: boolean;
   /** Samples at 48 kHz. */
   duration: number;
   /** Start of the frame in samples at 48 kHz since `originMs`. */
@@ -59,7 +62,7 @@ export class Playout<Payload> {
   #gatheringSince: number | null = null;
   /** How often a sound ran dry. */
   underruns = 0;
-  readonly #step: PlayoutStep<Payload> = { payload: null, duration: 0, mediaTime: 0, marker: false };
+  readonly #step: PlayoutStep<Payload> = { payload: null, comfort: false, duration: 0, mediaTime: 0, marker: false };
 
   /** @param originMs the moment of media time 0, in the clock of `now`. */
   constructor(originMs: number) {
@@ -74,6 +77,11 @@ export class Playout<Payload> {
   /** Audio that waits. */
   get queuedMs(): number {
     return toMs(this.#queued);
+  }
+
+  /** The audio that leaves with the next turn; undefined when none does, as far as is known. */
+  get next(): Payload | undefined {
+    return this.#gatheringSince === null ? this.#queue[this.#head]?.payload : undefined;
   }
 
   /** Nothing waits, not even silence: no tick is needed. */
@@ -104,6 +112,7 @@ export class Playout<Payload> {
     this.#dry = false;
     this.#wasDry = false;
     this.#gatheringSince = null;
+    this.#tail = Math.min(this.#tail, TAIL_FRAMES);
   }
 
   /** Drops what has not left, and says how many milliseconds that were. */
@@ -139,14 +148,16 @@ export class Playout<Payload> {
     if (audio) {
       const { payload, duration } = this.#take();
       step.payload = payload;
+      step.comfort = false;
       step.duration = duration;
       this.#queued -= duration;
       this.#sent += duration;
-      this.#tail = TAIL_FRAMES;
+      this.#tail = this.#open ? COMFORT_FRAMES + TAIL_FRAMES : TAIL_FRAMES;
       this.#starts = false;
       this.#dry = this.#queued === 0 && this.#open;
     } else {
       step.payload = null;
+      step.comfort = this.#tail > TAIL_FRAMES;
       step.duration = (FRAME_MS * OPUS_CLOCK_RATE) / 1000;
       this.#tail--;
     }
@@ -194,10 +205,11 @@ export class Playout<Payload> {
 const SLACK_MS = 10;
 /** Later than this there is no catching up: a pause has passed. */
 const MAX_LATE_MS = 45;
-const TAIL_FRAMES = 2;
+const TAIL_FRAMES = 3;
 const MIN_GATHER_MS = 40;
 const MAX_GATHER_MS = 200;
 const LONGEST_STUTTER_MS = 500;
+const COMFORT_FRAMES = LONGEST_STUTTER_MS / FRAME_MS;
 
 function toMs(samples: number): number {
   return (samples * 1000) / OPUS_CLOCK_RATE;

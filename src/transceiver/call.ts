@@ -12,6 +12,8 @@ import { mediaCounts, type MediaCounts } from './media-metrics.ts';
 export interface CallHost {
   /** Sends one datagram to the client. */
   transmit(data: Uint8Array, to: TransportAddress): void;
+  /** What has been handed to `transmit` leaves at once instead of when this turn of work is done. */
+  hurry(): void;
   /** The call has output that nobody is draining: call `drain` soon. */
   touched(call: Call): void;
   /** The caller has shown who it is. `dtlsInStun`: its handshake came inside of STUN, at least in part. */
@@ -127,6 +129,11 @@ export class Call implements ConversationPort {
     this.drain(now);
   }
 
+  /** To be called when nothing is due: does ahead what the next `tick` would have to wait for. */
+  prepare(): void {
+    this.#conversation.prepare();
+  }
+
   /** Acts on everything that the session has to say. */
   drain(now: number): void {
     if (this.#ended) return;
@@ -171,8 +178,9 @@ export class Call implements ConversationPort {
 
   // What the conversation asks of the call.
 
-  get remoteLoss(): number | null {
-    return this.#session.remoteLoss;
+  get unmendedLoss(): number | null {
+    const { audio } = this.answerer.negotiated;
+    return audio !== null && audio.redPayloadType === null && audio.opus.useInbandFec ? this.#session.remoteLoss : null;
   }
 
   sendAudio(opus: Uint8Array, mediaTime: number, _duration: number, marker: boolean): void {
@@ -232,6 +240,8 @@ export class Call implements ConversationPort {
         this.#host.connected(output.dtlsVersion, output.dtlsInStun);
         break;
       case 'ready-to-send':
+        // The caller has work to do with our flight: it need not wait until the agent is there.
+        this.#host.hurry();
         this.#conversation.open(this.#now);
         break;
       case 'channel':

@@ -26,18 +26,28 @@ const REAL_TIME: Timing = {
   },
 };
 
+/** What the clock does with those that it paces. */
+export interface Pacing<Paced> {
+  /** Acts for the members of a slot, and has sent when it returns. */
+  tick(paced: ReadonlySet<Paced>, now: number): void;
+  /** Does for one of them, after its tick and while nothing else is due, what its next tick would have to wait for. */
+  prepare(paced: Paced): void;
+}
+
 /**
  * One shared clock per worker: has each call act once per frame time, on an absolute schedule, so that errors do not
  * add up.
  *
  *   |  0  |  1  |  2  |  …  |  7  |  0  |  1  |    slots of 2.5 ms; a call keeps its slot, empty slots are slept over
  *   └────────── 20 ms ────────────┘
+ *    t ppp t pp  t pppp                            tick: packets leave; prepare, one call at a time, until the next is due
  *
  * After a late wake-up (garbage collection, a busy machine) it makes up for at most two frame times and skips the rest:
- * callers hear one gap instead of a burst that their jitter buffers would drop anyway.
+ * callers hear one gap instead of a burst that their jitter buffers would drop anyway. What could not be prepared for a
+ * slot by the time that another is served is left to its tick.
  */
 export class MediaClock<Paced> {
-  readonly #tick: (paced: ReadonlySet<Paced>, now: number) => void;
+  readonly #pacing: Pacing<Paced>;
   readonly #slots = Array.from({ length: SLOTS }, () => new Set<Paced>());
   readonly #slotOf = new Map<Paced, Set<Paced>>();
   readonly #timing: Timing;
@@ -46,14 +56,15 @@ export class MediaClock<Paced> {
   /** Time of the slot that comes next, and which it is. */
   #next = 0;
   #slot = 0;
+  /** Members of the last slot that are yet to be prepared. */
+  #unprepared: Paced[] = [];
   /** Frame times that were skipped because the thread woke up too late. */
   skipped = 0;
   /** Ticks by how long after their time all that they send had been handed over, see {@link LATENESS_BOUNDS_MS}. */
   readonly ticksByLateness = LATENESS_BOUNDS_MS.map(() => 0);
 
-  /** @param tick acts for the members of a slot, and has sent when it returns. */
-  constructor(tick: (paced: ReadonlySet<Paced>, now: number) => void, timing = REAL_TIME) {
-    this.#tick = tick;
+  constructor(pacing: Pacing<Paced>, timing = REAL_TIME) {
+    this.#pacing = pacing;
     this.#timing = timing;
   }
 
@@ -98,16 +109,33 @@ export class MediaClock<Paced> {
       this.skipped += overdue;
       this.#next += overdue * FRAME_MS;
     }
-    for (let now = timing.now(); this.#cancel && this.#next <= now + EARLY_MS; now = timing.now()) {
-      const members = this.#slots[this.#slot];
-      const due = this.#next;
-      this.#next += SLOT_MS;
-      this.#slot = (this.#slot + 1) % SLOTS;
-      if (members.size === 0) continue;
-      this.#tick(members, now);
-      const late = timing.now() - due;
-      this.ticksByLateness[LATENESS_BOUNDS_MS.findIndex((bound) => late <= bound)]++;
-    }
+    // However much there is to do: packets that come in get their turn between two wake-ups.
+    let slots = MAX_CATCH_UP * SLOTS;
+    let earlyMs = EARLY_MS;
+    do {
+      for (let now = timing.now(); this.#cancel && this.#next <= now + earlyMs && slots > 0; now = timing.now(), slots--) this.#serve(now);
+      earlyMs = 0;
+    } while (this.#cancel && slots > 0 && this.#prepareOne());
     if (this.#cancel) this.#arm();
+  }
+
+  #serve(now: number): void {
+    const members = this.#slots[this.#slot];
+    const due = this.#next;
+    this.#next += SLOT_MS;
+    this.#slot = (this.#slot + 1) % SLOTS;
+    if (members.size === 0) return;
+    this.#pacing.tick(members, now);
+    const late = this.#timing.now() - due;
+    this.ticksByLateness[LATENESS_BOUNDS_MS.findIndex((bound) => late <= bound)]++;
+    this.#unprepared = [...members];
+  }
+
+  /** False when nobody is left to prepare for. */
+  #prepareOne(): boolean {
+    const paced = this.#unprepared.pop();
+    if (paced === undefined) return false;
+    if (this.#slotOf.has(paced)) this.#pacing.prepare(paced);
+    return true;
   }
 }

@@ -66,7 +66,7 @@ test('what the server says is paced, one message after the other, under its own 
   await until(() => call.types().filter((type) => type === 'response.done').length === 2);
   assert.equal(call.types().includes('response.output_audio.delta'), false, 'the sound goes over RTP');
   await call.wait(1000);
-  assert.equal(call.frames.length, 25 + 1 + 2, 'silence between them and at the end');
+  assert.equal(call.frames.length, 25 + 1 + 3, 'silence between them and at the end');
   const output = call.events.filter(({ type }) => type.startsWith('output_audio_buffer.'));
   assert.deepEqual(
     output.map(({ type, response_id: id }) => `${type.slice(20)} ${id}`),
@@ -105,7 +105,7 @@ test('the caller speaks over an answer: silence at once, and the server is told 
   upstream.send({ type: 'rate_limits.updated', rate_limits: [] });
   await until(() => call.types().includes('rate_limits.updated'));
   await call.wait(500);
-  assert.equal(call.frames.length, frames + 2, 'silence at the end, and nothing of the second message or of what came late');
+  assert.equal(call.frames.length, frames + 3, 'silence at the end, and nothing of the second message or of what came late');
   upstream.say('3', 100);
   await until(() => call.types().filter((type) => type === 'response.created').length === 3);
   await call.wait(300);

@@ -26,7 +26,7 @@ export class TestCall {
   readonly events: SentEvent[] = [];
   readonly hangups: string[] = [];
   /** What the caller reports of packets lost, 0 to 1. */
-  remoteLoss: number | null = null;
+  unmendedLoss: number | null = null;
   readonly logged: unknown[] = [];
   /** What the agent wrote to the log. */
   readonly said: object[] = [];
@@ -38,15 +38,15 @@ export class TestCall {
   #timestamp = 4_294_960_000;
 
   constructor(agent: Agent, session: unknown = { type: 'realtime' }) {
-    const remoteLoss = (): number | null => this.remoteLoss;
+    const unmendedLoss = (): number | null => this.unmendedLoss;
     this.conversation = new Conversation({
       callId: 'rtc_test',
       agent,
       session: parseSessionConfig(session),
       now: this.now,
       port: {
-        get remoteLoss() {
-          return remoteLoss();
+        get unmendedLoss() {
+          return unmendedLoss();
         },
         sendAudio: (opus, mediaTime, duration, marker) => {
           this.frames.push({ at: this.now, opus: opus.slice(), mediaTime, duration, marker });
@@ -98,6 +98,7 @@ export class TestCall {
       this.ticks++;
       this.conversation.tick(this.now);
     }
+    this.conversation.prepare();
     await settled();
   }
 

@@ -131,7 +131,7 @@ test('the SDK can send a message, ask for an answer and interrupt it', async () 
     format: { codec: 'pcm16', rate: 16_000 },
     open: () => ({
       event: (event) => void received.push(event.type),
-      answer: (response) => response.play(new Int16Array(160_000)),
+      answer: (response) => response.play(new Int16Array(160_000).fill(99)),
     }),
   });
   session.sendMessage('hello');

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parrot } from '../../src/agents/parrot.ts';
-import { OpusDecoder } from '../../src/media/opus.ts';
-import { encodeWav, padded, readWav, rms, soundBounds } from '../media/wav.ts';
+import { OpusDecoder } from '../../src/media/opus-decoder.ts';
+import { encodeWav, inRoom, padded, readWav, rms, soundBounds } from '../media/wav.ts';
 import { TestCall, type SentFrame } from './harness.ts';
 
 const hello = readWav('hello.wav');
@@ -54,7 +54,7 @@ test('the answer comes after the end of the turn, and is what was said', async (
 
 test('the answer is cut off at once when the caller speaks over it', async () => {
   const call = await new TestCall(parrot).start();
-  await call.say(encodeWav(padded(hello, 300, 1500)));
+  await call.say(encodeWav(inRoom(padded(hello, 300, 1500))));
   assert.ok(call.frames.length > 10, 'the answer is being heard');
   const speech = padded(interrupt, 0, 200);
   const began = call.now;
@@ -77,7 +77,7 @@ test('the answer is cut off at once when the caller speaks over it', async () =>
 
 test('frames leave one by one, 20 ms apart, with RTP time that follows the clock over pauses', async () => {
   const call = await new TestCall(parrot).start();
-  const packets = encodeWav(padded(hello, 300, 4000));
+  const packets = encodeWav(inRoom(padded(hello, 300, 4000)));
   await call.say(packets);
   await call.say(packets);
   const audio = call.frames;
@@ -90,7 +90,7 @@ test('frames leave one by one, 20 ms apart, with RTP time that follows the clock
 });
 
 function isSilence(frame: SentFrame): boolean {
-  return frame.opus.length === 3;
+  return frame.opus.length <= 3;
 }
 
 function decode(frames: readonly SentFrame[]): Int16Array {

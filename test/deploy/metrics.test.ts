@@ -138,7 +138,7 @@ async function relayReadings(): Promise<Awaited<ReturnType<MetricReader>>> {
 function transceiverReadings(): MetricReading[] {
   const counters = new ShardCounters();
   counters.callEnded('dtls-failed');
-  const clock = new MediaClock(() => undefined);
+  const clock = new MediaClock({ tick: () => undefined, prepare: () => undefined });
   return [...counters.readings(0, { calls: 0, socket: createUdpSocketCounters() }), ...new MediaTotals().readings([], clock)];
 }
 

@@ -35,15 +35,16 @@ function filled(count: number, originMs = 0): Playout<number> {
   return playout;
 }
 
-test('audio that comes all at once leaves frame by frame, and ends in two frames of silence', () => {
+test('audio that comes all at once leaves frame by frame, and ends in three frames of silence', () => {
   const playout = filled(5, 900);
+  playout.finish();
   const sent = play(playout, every20(1000, 20));
   assert.deepEqual(
     sent.map(({ at, payload }) => [at, payload]),
-    [[1000, 0], [1020, 1], [1040, 2], [1060, 3], [1080, 4], [1100, null], [1120, null]],
+    [[1000, 0], [1020, 1], [1040, 2], [1060, 3], [1080, 4], [1100, null], [1120, null], [1140, null]],
   );
-  assert.deepEqual(sent.map(({ mediaTime }) => mediaTime), [0, 1, 2, 3, 4, 5, 6].map((i) => 4800 + i * FRAME));
-  assert.deepEqual(sent.map(({ marker }) => marker), [true, false, false, false, false, false, false]);
+  assert.deepEqual(sent.map(({ mediaTime }) => mediaTime), [0, 1, 2, 3, 4, 5, 6, 7].map((i) => 4800 + i * FRAME));
+  assert.deepEqual(sent.map(({ marker }) => marker), [true, false, false, false, false, false, false, false]);
   assert.equal(playout.idle, true);
   assert.equal(playout.sentMs, 100);
 });
@@ -88,7 +89,7 @@ test('clear knows to the millisecond what was sent and what was not', () => {
   assert.equal(playout.clear(), 740);
   assert.equal(playout.queuedMs, 0);
   const after = play(playout, every20(1260, 10));
-  assert.deepEqual(after.map(({ payload }) => payload), [null, null], 'nothing but silence follows');
+  assert.deepEqual(after.map(({ payload }) => payload), [null, null, null], 'nothing but silence follows');
   assert.equal(playout.sentMs, 260);
   playout.push(99, FRAME);
   assert.deepEqual(play(playout, [2000]).map(({ payload }) => payload), [99]);
@@ -187,7 +188,7 @@ test('the end of a sound is not held back, nor one whose agent thinks for a whil
   playout.push(0, FRAME);
   play(playout, [1000, 1020, 1040, 1060]);
   playout.push(1, FRAME);
-  assert.deepEqual(play(playout, [1080]).map(({ payload }) => payload), []);
+  assert.deepEqual(play(playout, [1080]).map(({ payload }) => payload), [null]);
   playout.finish();
   assert.deepEqual(play(playout, [1100]).map(({ payload }) => payload), [1]);
   playout.clear();

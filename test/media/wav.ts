@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { OPUS_CLOCK_RATE, OpusEncoder, type PcmRate } from '../../src/media/opus.ts';
+import { OPUS_CLOCK_RATE, type PcmRate } from '../../src/media/opus.ts';
+import { OpusEncoder } from '../../src/media/opus-encoder.ts';
+import { seededRandom } from '../support/random.ts';
 
 export interface Wav {
   readonly rate: PcmRate;
@@ -30,6 +32,12 @@ export function padded({ rate, samples }: Wav, beforeMs: number, afterMs: number
   const all = new Int16Array(before + samples.length + (rate * afterMs) / 1000);
   all.set(samples, before);
   return { rate, samples: all };
+}
+
+/** With the faint noise of a microphone: nothing of it is digital silence. */
+export function inRoom({ rate, samples }: Wav): Wav {
+  const random = seededRandom(66);
+  return { rate, samples: samples.map((sample) => Math.max(-32_768, Math.min(32_767, sample + Math.round((random() - 0.5) * 60)))) };
 }
 
 /** The packets that a browser would send for this sound: 20 ms each, with forward error correction. */

@@ -40,9 +40,15 @@ class Clockwork implements Timing {
 function paced(count: number): { clockwork: Clockwork; clock: MediaClock<number>; served: number[][] } {
   const clockwork = new Clockwork();
   const served = Array.from({ length: count }, (): number[] => []);
-  const clock = new MediaClock<number>((members, now) => {
-    for (const member of members) served[member].push(now);
-  }, clockwork);
+  const clock = new MediaClock<number>(
+    {
+      tick(members, now) {
+        for (const member of members) served[member].push(now);
+      },
+      prepare: () => {},
+    },
+    clockwork,
+  );
   for (let i = 0; i < count; i++) clock.add(i);
   return { clockwork, clock, served };
 }
@@ -95,14 +101,66 @@ test('one member wakes the thread once per frame time, none not at all', () => {
 test('one that leaves while it is served does not disturb the others', () => {
   const clockwork = new Clockwork();
   const served: number[] = [];
-  const clock: MediaClock<number> = new MediaClock<number>((members) => {
-    for (const member of members) {
-      served.push(member);
-      clock.remove(member);
-    }
-  }, clockwork);
+  const clock: MediaClock<number> = new MediaClock<number>(
+    {
+      tick(members) {
+        for (const member of members) {
+          served.push(member);
+          clock.remove(member);
+        }
+      },
+      prepare: (member) => assert.fail(`${member} has left`),
+    },
+    clockwork,
+  );
   for (let i = 0; i < 20; i++) clock.add(i);
   clockwork.run(100);
   assert.deepEqual(served.toSorted((a, b) => a - b), Array.from({ length: 20 }, (_, i) => i));
   assert.ok(clockwork.idle);
+});
+
+test('what is prepared holds up nobody: packets of other slots leave at their time, and everybody is prepared for in turn', () => {
+  const clockwork = new Clockwork();
+  const served: { member: number; at: number; prepared: boolean }[] = [];
+  const prepared = new Set<number>();
+  const clock = new MediaClock<number>(
+    {
+      tick(members, now) {
+        for (const member of members) {
+          served.push({ member, at: now, prepared: prepared.delete(member) });
+          clockwork.at += 0.005;
+        }
+      },
+      prepare(member) {
+        prepared.add(member);
+        clockwork.at += 0.06;
+      },
+    },
+    clockwork,
+  );
+  for (let i = 0; i < 304; i++) clock.add(i);
+  clockwork.run(2000);
+  for (let member = 0; member < 304; member++) {
+    const own = served.filter((turn) => turn.member === member);
+    assert.ok(own.length >= 99);
+    assert.ok(Math.max(...own.map(({ at }, i) => Math.abs(at - own[0].at - i * 20))) < 0.2, 'on time');
+    assert.ok(own.slice(1).every((turn) => turn.prepared));
+  }
+  // Too much for the thread: packets still come first, and the thread is left to others between two wake-ups.
+  for (let i = 304; i < 600; i++) clock.add(i);
+  served.length = 0;
+  clockwork.run(1000);
+  const late = clock.ticksByLateness.slice(2).reduce((sum, count) => sum + count);
+  assert.ok(served.length >= 600 * 48 && late === 0, `${served.length} served, ${late} late`);
+});
+
+test('a thread that cannot keep up still gives others their turn', () => {
+  const clockwork = new Clockwork();
+  let wakeUps = 0;
+  clockwork.lateBy = () => (wakeUps++, 0);
+  const clock = new MediaClock<number>({ tick: () => (clockwork.at += 5), prepare: () => {} }, clockwork);
+  for (let i = 0; i < 8; i++) clock.add(i);
+  clockwork.run(1000);
+  assert.ok(wakeUps >= 10, `${wakeUps} wake-ups`);
+  assert.ok(clock.skipped > 10);
 });
