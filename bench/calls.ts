@@ -68,6 +68,8 @@ interface Row {
 }
 
 const GOAL_CALLS = 300;
+/** With more loss than this, of either server, a comparison says nothing. */
+const JUDGED_LOSS_PERCENT = 1;
 /** Calls being set up at a time: enough to keep two cores busy. */
 const SETTING_UP = 4;
 const PION_PACKAGES = ['golang-go', 'golang-github-pion-webrtc.v3-dev'];
@@ -173,8 +175,8 @@ function goals(rows: readonly Row[]): Goal[] {
   if (earshot === undefined) return [];
   // What is lost costs little: figures with loss are those of a server that could not keep up.
   const loss = goal(`frames lost by Earshot at ${GOAL_CALLS} calls`, earshot.lossPercent.median, '%', 0.1, 'at most');
-  if (pion === undefined) {
-    console.log('Without Pion the other goals cannot be judged.');
+  if (pion === undefined || Math.max(earshot.lossPercent.median, pion.lossPercent.median) > JUDGED_LOSS_PERCENT) {
+    console.log(`Without Pion, or with more than ${JUDGED_LOSS_PERCENT} % lost, the other goals cannot be judged.`);
     return [loss];
   }
   return [
