@@ -1,5 +1,6 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Deployment, pause } from '../test/e2e/relay-deployment.ts';
+import { Deployment } from '../test/e2e/relay-deployment.ts';
 import { RedisServer } from '../test/support/redis.ts';
 import { Caller } from './call-parts/caller.ts';
 import { finish, goal, printTable } from './support/report.ts';

@@ -1,7 +1,7 @@
 import { ONSET_MS, TurnDetector } from '../src/media/turn-detector.ts';
 import { Resampler } from '../src/media/resample.ts';
 import { benchArguments, finish, goal, printTable } from './support/report.ts';
-import { percentile } from './support/stats.ts';
+import { median, percentile } from './support/stats.ts';
 import { type Candidate, loadCandidates } from './vad-parts/detectors.ts';
 import { makeScenes, type Material, MATERIALS, type Scene } from './vad-parts/scenes.ts';
 
@@ -136,8 +136,4 @@ async function judge(candidate: Candidate, { samples, speech, echoing }: Scene):
     cpuMicros: user + system,
     audioMs: (sound.length * 1000) / rate,
   };
-}
-
-function median(values: readonly number[]): number {
-  return percentile(values.toSorted((a, b) => a - b), 50);
 }

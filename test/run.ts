@@ -21,11 +21,12 @@ interface Stage {
   readonly timeout: number;
 }
 
-/** Programs that the tests start, and the Debian packages they come in. */
+/** Programs that the tests start, and the Debian packages they come in, with what they need besides. */
 const PROGRAMS = [
   { program: 'chromium', debian: 'chromium', use: 'the browser tests' },
   { program: 'firefox-esr', debian: 'firefox-esr', use: 'the browser tests' },
   { program: 'redis-server', debian: 'redis-server', use: 'the tests of the Redis store' },
+  { program: 'go', debian: 'golang-go golang-github-pion-webrtc.v3-dev', use: 'the calls of Pion' },
 ];
 /** Below test/: what runs a browser or whole processes. */
 const SERIAL_FOLDERS = ['e2e', 'support', 'web'];
@@ -94,7 +95,7 @@ function testFiles(patterns: readonly string[]): string[] {
 function providePrograms(): string | null {
   const missing = PROGRAMS.filter(({ program }) => !isInstalled(program));
   if (missing.length === 0) return null;
-  const packages = missing.map(({ debian }) => debian);
+  const packages = missing.flatMap(({ debian }) => debian.split(' '));
   const wanted = missing.map(({ program, use }) => `  ${program}, for ${use}`).join('\n');
   if (process.getuid?.() !== 0 || !isInstalled('apt-get')) {
     return `These programs are missing:\n${wanted}\nOn Debian, install them with: sudo apt-get install ${packages.join(' ')}`;

@@ -106,6 +106,11 @@ export class Caller implements Flow, UdpSocketHandler {
     return caller;
   }
 
+  /** The candidate that is sent to; null before one has answered. */
+  get selected(): TransportAddress | null {
+    return this.#session.selected;
+  }
+
   sendFrame(now: number): void {
     writeStamp(this.#frame, now);
     this.#session.sendAudio(this.#frame, this.#mediaTime, false, now);

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { createClient } from 'redis';
 import { OpusDecoder } from '../../src/media/opus-decoder.ts';
 import { OpusEncoder } from '../../src/media/opus-encoder.ts';
@@ -155,8 +156,4 @@ async function talk(callers: readonly Caller[], seconds: number): Promise<void> 
 
 function residentBytes(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

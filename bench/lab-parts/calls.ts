@@ -1,7 +1,11 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Caller } from '../call-parts/caller.ts';
 import { readStamp } from '../call-parts/stamp.ts';
+import { openUdpSocket } from '../../src/net/open-udp-socket.ts';
+import { parseAddress } from '../../src/wire/address.ts';
 import { percentile } from '../support/stats.ts';
 import { rewriteCandidates } from './link.ts';
+import { LossCounter } from './loss-counter.ts';
 import { type CallerPlace, PLACES, type PlaceName } from './places.ts';
 import type { World } from './world.ts';
 
@@ -18,19 +22,25 @@ export interface LabCall {
   /** Where it landed. */
   readonly cluster: string;
   /** The relay that it was told to use first. */
-  readonly ingress: PlaceName | null;
+  readonly told: PlaceName | null;
   readonly setupMs: number;
   readonly caller: Caller;
   /** When its own frames came back, and when these had left, ms. */
   readonly heardAt: number[];
   readonly sentAt: number[];
+  /** When its frames left, ms. */
+  readonly leftAt: number[];
+  readonly rtp: LossCounter;
   ended: string | null;
 }
 
 export interface CallFigures {
   readonly roundTripMs: number;
   readonly jitterMs: number;
+  /** Share of the RTP packets that got lost on the way to the caller. */
   readonly loss: number;
+  /** Share of the caller's frames that never came back, after all that was sent again. */
+  readonly missing: number;
 }
 
 /** Sends a frame each 20 ms on all calls that are up. */
@@ -46,16 +56,17 @@ export class Switchboard {
   async place(world: World, from: CallerPlace, way: Way): Promise<LabCall> {
     const { latitude, longitude } = PLACES[from];
     let cluster = '';
-    let ingress: PlaceName | null = null;
+    let told: PlaceName | null = null;
+    let rtp: LossCounter | null = null;
     const caller = await Caller.place(await world.endpoint(from), {
-      from: world.callerIp(from),
+      openSocket: (handler) => openUdpSocket({ address: parseAddress(`${world.callerIp(from)}:0`), handler: (rtp = new LossCounter(handler)) }),
       headers: { 'X-Client-Latitude': String(latitude), 'X-Client-Longitude': String(longitude), 'Earshot-Explain': '1' },
       readAnswer: (answer, headers) => {
         cluster = (JSON.parse(headers.get('earshot-decision') ?? '{}') as { cluster?: string }).cluster ?? '';
         return rewriteCandidates(answer, (address) => {
           const place = world.placeOf(address);
           if (way === 'cluster' && place !== cluster) return null;
-          ingress ??= place;
+          told ??= place;
           return world.route(from, address);
         });
       },
@@ -63,7 +74,7 @@ export class Switchboard {
     this.#connecting.add(caller);
     const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error(`no connection from ${from} within 15 s`)), CONNECT_LIMIT_MS).unref());
     await Promise.race([caller.connected, late]).finally(() => this.#connecting.delete(caller));
-    const call: LabCall = { from, way, cluster, ingress, setupMs: caller.setupMs, caller, heardAt: [], sentAt: [], ended: null };
+    const call: LabCall = { from, way, cluster, told, setupMs: caller.setupMs, caller, heardAt: [], sentAt: [], leftAt: [], rtp: rtp!, ended: null };
     caller.onHeard = (payload, at) => {
       call.heardAt.push(at);
       call.sentAt.push(readStamp(payload));
@@ -92,22 +103,30 @@ export class Switchboard {
     if (isFrame) this.#frames++;
     for (const call of this.calls) {
       if (call.ended !== null) continue;
-      if (isFrame) call.caller.sendFrame(now);
+      if (isFrame) {
+        call.leftAt.push(now);
+        call.caller.sendFrame(now);
+      }
       call.caller.tick(now);
     }
     for (const caller of this.#connecting) caller.tick(now);
   }
 }
 
-/** Of the frames that left between the two times: the median round trip, the mean change from one to the next, the loss. */
-export function figuresOf(call: LabCall, from: number, to: number): CallFigures {
+/** What has been counted of RTP by now, to take the difference of later. */
+export function rtpOf({ rtp: { expected, lost } }: LabCall): { expected: number; lost: number } {
+  return { expected, lost };
+}
+
+/** Of the frames that left between the two times: the median round trip, the mean change from one to the next, what is missing. */
+export function figuresOf(call: LabCall, from: number, to: number): Omit<CallFigures, 'loss'> {
   const trips = call.sentAt.flatMap((at, i) => (at >= from && at < to ? [call.heardAt[i] - at] : []));
   const changes = trips.slice(1).map((trip, i) => Math.abs(trip - trips[i]));
-  const sent = (to - from) / FRAME_MS;
+  const sent = call.leftAt.filter((at) => at >= from && at < to).length;
   return {
     roundTripMs: percentile(trips.toSorted((a, b) => a - b), 50),
     jitterMs: changes.reduce((sum, change) => sum + change, 0) / Math.max(1, changes.length),
-    loss: Math.max(0, 1 - trips.length / sent),
+    missing: Math.max(0, 1 - trips.length / sent),
   };
 }
 
@@ -121,8 +140,4 @@ export function longestGap({ heardAt }: LabCall, from: number, to: number): numb
 export async function heardSince(calls: readonly LabCall[], since: number, limitMs: number): Promise<void> {
   const limit = performance.now() + limitMs;
   while (performance.now() < limit && calls.some(({ heardAt, ended }) => ended === null && (heardAt.at(-1) ?? 0) < since)) await pause(20);
-}
-
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -84,6 +84,11 @@ export class UdpLink {
     return new UdpLink(await bind(formatIp(ip), port), at, target, backIp, quality, random);
   }
 
+  /** The share of the datagrams that is lost, one way. */
+  get loss(): number {
+    return this.#quality.loss;
+  }
+
   async close(): Promise<void> {
     this.#front.close();
     for (const back of this.#backs.values()) (await back).close();

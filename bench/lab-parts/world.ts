@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { EarshotProcess } from '../../test/support/earshot-process.ts';
 import { RedisServer } from '../../test/support/redis.ts';
@@ -17,6 +18,7 @@ const [RELAY, TRANSCEIVER, GATEWAY, CALLER, LINK, TRUNK_LINK, SIGNALING_LINK] = 
 const UDP = 3478;
 const TRUNK = 7000;
 const HTTP = 8080;
+const RELAY_HTTP = 9090;
 
 const ingressAt = (place: PlaceName): string => `${ip(RELAY, place)}:${UDP}`;
 
@@ -53,7 +55,7 @@ export class World {
     const link = this.#gatewayLinks.get(from)!;
     link.reset();
     // The HTTP client has to notice that its connections are gone.
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await pause(50);
     return `http://${link.address}/v1/realtime/calls`;
   }
 
@@ -67,9 +69,14 @@ export class World {
     return this.#callerLinks.get(`${from} ${ingress}`)?.address ?? null;
   }
 
-  /** The public address of the relay of a place. */
-  ingressOf(place: ClusterPlace | RelayPlace): string {
-    return ingressAt(place);
+  /** The place of the relay that a caller reaches at this address; null for none. */
+  relayBehind(from: CallerPlace, address: string): PlaceName | null {
+    return [...CLUSTERS, ...RELAYS].find((place) => this.route(from, ingressAt(place)) === address) ?? null;
+  }
+
+  /** The share that the link from a relay to a caller loses. */
+  lossBetween(from: CallerPlace, relay: PlaceName): number {
+    return this.#callerLinks.get(`${from} ${ingressAt(relay)}`)!.loss;
   }
 
   /** Where a relay of this address, or the link to it, is. */
@@ -112,14 +119,14 @@ export class World {
     const starting: (() => Promise<void>)[] = [];
     for (const [i, place] of CLUSTERS.entries()) {
       const cluster = ['--cluster', String(i + 1)];
-      const [relayHttp, http] = [`${ip(RELAY, place)}:9090`, `${ip(TRANSCEIVER, place)}:${HTTP}`];
+      const [relayHttp, http] = [`${ip(RELAY, place)}:${RELAY_HTTP}`, `${ip(TRANSCEIVER, place)}:${HTTP}`];
       starting.push(
         () => this.#run(`relay ${place}`, ['relay', '--udp', ingressAt(place), '--trunk', `${ip(RELAY, place)}:${TRUNK}`, '--http', relayHttp, '--workers', String(PATHS), ...cluster, ...redis], `http://${relayHttp}`),
         () => this.#run(`transceiver ${place}`, ['transceiver', '--http', http, '--trunk', `${ip(TRANSCEIVER, place)}:7100`, '--ingress', ingressAt(place), '--agent', 'echo', '--workers', '1', ...cluster], `http://${http}`),
       );
     }
     for (const place of RELAYS) {
-      const http = `${ip(RELAY, place)}:9090`;
+      const http = `${ip(RELAY, place)}:${RELAY_HTTP}`;
       starting.push(() => this.#run(`relay ${place}`, ['relay', '--udp', ingressAt(place), '--trunk', `${ip(RELAY, place)}:${TRUNK}`, '--http', http, '--workers', '1', '--clusters', files.get(place)!, ...redis], `http://${http}`));
     }
     // Two at a time: a process that starts takes a core.
@@ -174,9 +181,9 @@ export class World {
       const { latitude, longitude } = PLACES[name];
       const trunk = Array.from({ length: PATHS }, (_, at) => this.#trunkLinks.get(`${place} ${name} ${at}`)?.address).filter((address) => address !== undefined);
       const signaling = this.#signalingLinks.get(`${place} ${name}`)?.address ?? `${ip(TRANSCEIVER, name)}:${HTTP}`;
-      return { id: i + 1, name, latitude, longitude, signaling: `http://${signaling}`, trunk, ingress: [{ address: ingressAt(name) }] };
+      return { id: i + 1, name, latitude, longitude, signaling: `http://${signaling}`, trunk, ingress: [{ address: ingressAt(name), http: `http://${ip(RELAY, name)}:${RELAY_HTTP}` }] };
     });
-    const ingress = RELAYS.map((name) => ({ address: ingressAt(name), latitude: PLACES[name].latitude, longitude: PLACES[name].longitude }));
+    const ingress = RELAYS.map((name) => ({ address: ingressAt(name), latitude: PLACES[name].latitude, longitude: PLACES[name].longitude, http: `http://${ip(RELAY, name)}:${RELAY_HTTP}` }));
     await writeFile(file, stringify({ clusters, ingress }));
     return file;
   }

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { OPUS_SILENCE } from '../../src/media/opus.ts';
 import { encodeWav, inRoom, readWav } from '../../test/media/wav.ts';
 import { percentile } from '../support/stats.ts';
@@ -114,8 +115,4 @@ function catchUp(): void {
 /** Between two utterances, on average what leaves the wanted share to them. */
 function silenceMs(): number {
   return 2 * Math.random() * utteranceMs * (1 / orders.speaking - 1);
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

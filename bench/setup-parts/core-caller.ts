@@ -12,6 +12,8 @@ export interface CoreOptions {
   readonly sped: boolean;
   /** Open the events channel under an id agreed beforehand. */
   readonly negotiated: boolean;
+  /** DTLS versions that may be agreed on; all unless given. */
+  readonly dtls?: { readonly versions: readonly ('1.2' | '1.3')[] };
 }
 
 const FRAME_MS = 20;
@@ -35,13 +37,14 @@ export class CoreCaller implements SetupCaller {
   }
 
   async call(limitMs: number): Promise<Setup> {
-    const { endpoint, negotiated, snap, sped } = this.#options;
+    const { endpoint, negotiated, snap, sped, dtls } = this.#options;
     const offerer = new Offerer({
       certificate: this.#certificate,
       audio: true,
       data: true,
       snap,
       dtlsInStun: sped,
+      ...(dtls && { dtls }),
       channels: negotiated ? [{ label: 'oai-events', negotiated: true, id: 0 }] : [],
       ciphers,
       random: randomFillSync,

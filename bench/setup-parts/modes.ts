@@ -1,5 +1,5 @@
 import { BrowserCaller } from './browser-caller.ts';
-import { CoreCaller } from './core-caller.ts';
+import { CoreCaller, type CoreOptions } from './core-caller.ts';
 import type { SetupCaller } from './setup-times.ts';
 
 /** A kind of caller: which stack, and what of WARP is on. */
@@ -7,6 +7,10 @@ export interface Mode {
   readonly name: string;
   /** Everything that shortens the set-up is on. */
   readonly warp: boolean;
+  /** Measured with loss as well, where nothing else is asked for. */
+  readonly lossy: boolean;
+  /** The caller that it may not be slower than. */
+  readonly than?: string;
   open(endpoint: string): Promise<SetupCaller>;
 }
 
@@ -14,25 +18,33 @@ const SNAP = 'WebRTC-Sctp-Snap/Enabled/';
 const SPED = 'WebRTC-IceHandshakeDtls/Enabled/';
 /** Its key share makes the ClientHello two datagrams long, and with SPED each needs a check of its own. */
 const NO_POST_QUANTUM = '--disable-features=WebRtcPqcForDtls';
+const ONLY_12 = { versions: ['1.2'] } as const;
 
 /** Chromium with an ordinary channel (`in-band`) or one under an agreed id (`?dcid`), and Earshot's own client core. */
 export const MODES: readonly Mode[] = [
-  chromium('chromium', '', false),
-  chromium('chromium ?dcid', '', true),
-  chromium('chromium SNAP', SNAP, false),
-  chromium('chromium SPED', SPED, false),
-  chromium('chromium WARP', `${SNAP}${SPED}`, true),
-  chromium('chromium WARP x25519', `${SNAP}${SPED}`, true, [NO_POST_QUANTUM]),
-  core('core', { snap: false, sped: false, negotiated: false, warp: false }),
-  core('core WARP', { snap: true, sped: true, negotiated: true, warp: true }),
+  { name: 'chromium', warp: false, lossy: true, open: chromium({ fieldTrials: '', negotiated: false }) },
+  { name: 'chromium ?dcid', warp: false, lossy: false, than: 'chromium', open: chromium({ fieldTrials: '', negotiated: true }) },
+  { name: 'chromium SNAP', warp: false, lossy: false, than: 'chromium', open: chromium({ fieldTrials: SNAP, negotiated: false }) },
+  { name: 'chromium SPED', warp: false, lossy: false, than: 'chromium', open: chromium({ fieldTrials: SPED, negotiated: false }) },
+  { name: 'chromium WARP', warp: true, lossy: true, than: 'chromium', open: chromium({ fieldTrials: `${SNAP}${SPED}`, negotiated: true }) },
+  { name: 'chromium WARP x25519', warp: true, lossy: false, open: chromium({ fieldTrials: `${SNAP}${SPED}`, negotiated: true, more: [NO_POST_QUANTUM] }) },
+  { name: 'core', warp: false, lossy: true, open: core({ snap: false, sped: false, negotiated: false }) },
+  { name: 'core DTLS 1.2', warp: false, lossy: false, open: core({ snap: false, sped: false, negotiated: false, dtls: ONLY_12 }) },
+  { name: 'core DTLS 1.2 SPED', warp: false, lossy: false, than: 'core DTLS 1.2', open: core({ snap: false, sped: true, negotiated: false, dtls: ONLY_12 }) },
+  { name: 'core WARP', warp: true, lossy: true, than: 'core', open: core({ snap: true, sped: true, negotiated: true }) },
 ];
 
-function chromium(name: string, fieldTrials: string, negotiated: boolean, more: readonly string[] = []): Mode {
-  const warp = fieldTrials.includes(SNAP) && fieldTrials.includes(SPED);
-  const args = [...(fieldTrials === '' ? [] : [`--force-fieldtrials=${fieldTrials}`]), ...more];
-  return { name, warp, open: (endpoint) => BrowserCaller.launch({ endpoint, args, negotiated }) };
+interface Chromium {
+  readonly fieldTrials: string;
+  readonly negotiated: boolean;
+  readonly more?: readonly string[];
 }
 
-function core(name: string, { snap, sped, negotiated, warp }: { snap: boolean; sped: boolean; negotiated: boolean; warp: boolean }): Mode {
-  return { name, warp, open: (endpoint) => CoreCaller.make({ endpoint, snap, sped, negotiated }) };
+function chromium({ fieldTrials, negotiated, more = [] }: Chromium): Mode['open'] {
+  const args = [...(fieldTrials === '' ? [] : [`--force-fieldtrials=${fieldTrials}`]), ...more];
+  return (endpoint) => BrowserCaller.launch({ endpoint, args, negotiated });
+}
+
+function core(options: Omit<CoreOptions, 'endpoint'>): Mode['open'] {
+  return (endpoint) => CoreCaller.make({ endpoint, ...options });
 }

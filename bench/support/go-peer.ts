@@ -19,7 +19,7 @@ export function buildGoPeer(name: string, packages: readonly string[]): { progra
     run('apt-get', ['-q', 'update']);
     run('apt-get', ['-q', 'install', '-y', '--no-install-recommends', ...missing]);
   }
-  if (!run('go', ['version']).ok) return { reason: `There is no Go here (apt-get install ${packages.join(' ')}), so it runs without ${name}.` };
+  if (!run('go', ['version']).ok) return { reason: `There is no Go here (apt-get install ${packages.join(' ')}), so there is no ${name}.` };
   // Without modules, Go takes versioned import paths (…/v3) only in programs that lie in a GOPATH.
   const gopath = path.join(tmpdir(), `earshot-bench-go-${process.getuid?.() ?? 0}`);
   const source = path.join(gopath, 'src', name);
@@ -28,7 +28,7 @@ export function buildGoPeer(name: string, packages: readonly string[]): { progra
   const program = path.join(gopath, name);
   const built = run('go', ['build', '-o', program, '.'], source, { GO111MODULE: 'off', GOFLAGS: '', GOPATH: `${gopath}:${DEBIAN_GOPATH}` });
   if (built.ok && existsSync(program)) return { program };
-  return { reason: `${name} does not build here, so it runs without: ${built.said.trim().split('\n').slice(0, 3).join(' / ')}` };
+  return { reason: `${name} does not build here: ${built.said.trim().split('\n').slice(0, 3).join(' / ')}` };
 }
 
 function run(

@@ -10,6 +10,11 @@ export function figure(values: readonly number[]): Figure {
   return { median: percentile(sorted, 50), min: sorted[0], max: sorted[sorted.length - 1] };
 }
 
+/** Of values in any order. NaN for none. */
+export function median(values: readonly number[]): number {
+  return percentile(values.toSorted((a, b) => a - b), 50);
+}
+
 /** The p-th percentile of ascending values, between neighbours by proportion. NaN for none. */
 export function percentile(sorted: ArrayLike<number>, p: number): number {
   if (sorted.length === 0) return Number.NaN;

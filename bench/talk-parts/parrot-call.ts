@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { OPUS_SILENCE } from '../../src/media/opus.ts';
 import { encodeWav, inRoom, padded, readWav, soundBounds } from '../../test/media/wav.ts';
 import type { CallScript } from './talk-load.ts';
@@ -125,6 +126,6 @@ async function until(condition: () => boolean): Promise<void> {
   const limit = performance.now() + PATIENCE_MS;
   while (!condition()) {
     if (performance.now() > limit) throw new Error('the parrot did not do its part in time');
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await pause(5);
   }
 }

@@ -20,6 +20,7 @@ interface DevFlags extends AgentFlags {
   readonly apiKey?: string;
   readonly workers: number;
   readonly maxCalls?: number;
+  readonly earlyMedia: 'on' | 'off';
   readonly maxDuration: number;
   readonly drainTimeout: number;
   readonly logLevel: LogLevel;
@@ -43,6 +44,7 @@ export function addDevCommand(program: Command, roles: Roles): void {
     .addOption(options.apiKey())
     .addOption(options.workers('worker threads of the transceiver').default(1))
     .addOption(options.maxCalls())
+    .addOption(options.earlyMedia())
     .addOption(options.maxDuration())
     .addOption(options.drainTimeout('how long live calls may go on after Ctrl+C or SIGTERM', 2000, '2s'))
     .addOption(options.logLevel())
@@ -85,6 +87,7 @@ async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
     workers,
     ...(maxCalls === undefined ? {} : { maxCalls }),
     trunkMtu: TRUNK_MTU,
+    earlyMedia: flags.earlyMedia === 'on',
     logLevel,
   });
   const metrics = new Metrics(VERSION, 'dev');

@@ -66,10 +66,13 @@ export const options = {
   stt: () => option(CALLS, '--stt <model>', 'speech to text of cascade: model, or base-url#model; whisper-1 unless given'),
   llm: () => option(CALLS, '--llm <model>', 'language model of cascade, as --stt; gpt-4o-mini unless given'),
   tts: () => option(CALLS, '--tts <model>', 'text to speech of cascade, as --stt; tts-1 unless given'),
+  earlyMedia: () =>
+    option(CALLS, '--early-media <on|off>', "on: the agent is heard half a round trip before the caller's certificate has been verified; off: not before").choices(['on', 'off']).default('on'),
   maxDuration: () => option(LIMITS, '--max-duration <time>', 'the longest that a call may last').argParser(duration).default(3_600_000, '1h'),
   redis: () =>
     option(NETWORK, '--redis <url>', 'Redis that remembers flows for relays that restart; redis://host:6379').argParser(redisUrl),
-  handover: () => option(OPERATION, '--handover <path>', 'Unix socket at which a new relay takes over from the one before it, without losing a packet'),
+  handover: () => option(OPERATION, '--handover <path>', 'Unix socket at which a new relay takes over from the one before it, without losing a packet; @name: of the network namespace'),
+  stayAfterHandover: () => option(OPERATION, '--stay-after-handover', 'when another relay has taken over, wait for SIGTERM instead of ending, so that a supervisor starts nothing again').default(false),
   apiKey: () => option(CALLS, '--api-key <key>', 'what the HTTP API asks for; needed beyond loopback (the variable keeps it out of process lists)'),
   workers: (description: string) => option(LIMITS, '--workers <n>', description).argParser(integer(1, 256)),
   maxCalls: () => option(LIMITS, '--max-calls <n>', 'calls at once, 1000 per worker unless given; more are told to come back later').argParser(integer(1, 1_000_000)),

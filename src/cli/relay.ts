@@ -26,6 +26,7 @@ interface RelayFlags {
   readonly trunkMtu: number;
   readonly gatherUs: number;
   readonly handover?: string;
+  readonly stayAfterHandover: boolean;
   readonly drainTimeout: number;
   readonly logLevel: LogLevel;
 }
@@ -49,6 +50,7 @@ export function addRelayCommand(program: Command, roles: Roles): void {
     .addOption(options.trunkMtu())
     .addOption(options.gatherUs())
     .addOption(options.handover())
+    .addOption(options.stayAfterHandover())
     .addOption(options.drainTimeout('how long it forwards on after SIGTERM, not ready, while clients still send to it', 20_000, '20s'))
     .addOption(options.logLevel())
     .addHelpText('after', `${SECRET_HELP}\n\nExample:\n  earshot relay --udp 0.0.0.0:3478 --trunk 10.0.0.5:7000 --http 0.0.0.0:9090`)
@@ -103,7 +105,7 @@ async function runRelay(flags: RelayFlags, roles: Roles, isOfCluster: boolean): 
       await relay.close();
     },
   };
-  const stopped = runUntilSignal(service, flags.drainTimeout, logger, relay.handedOver);
+  const stopped = runUntilSignal(service, flags.drainTimeout, logger, { done: relay.handedOver, stays: flags.stayAfterHandover });
   if (relay.takenOver !== null) logger.info(relay.takenOver, 'took over from the relay before');
   logger.info({ udp: formatAddress(relay.udp), trunk: flags.trunk, cluster }, 'relay started');
   await Promise.race([stopped, relay.finished.then(() => stopped)]);

@@ -84,6 +84,8 @@ export interface TransceiverOptions extends Secrets {
   /** Calls at once over all workers. Default: 1,000 per worker. */
   readonly maxCalls?: number;
   readonly trunkMtu: number;
+  /** Send to a caller whose certificate has not been verified yet. */
+  readonly earlyMedia: boolean;
   readonly logLevel: LogLevel;
 }
 

@@ -18,25 +18,25 @@ const ECHO_MS = 250;
  * Waits for SIGTERM or SIGINT, then drains and closes, and resolves. A second signal ends the process at once, with
  * the exit code that the signal would have given. Signals are caught from the call on, so say that the service runs
  * after it: whoever reads that may send one.
- * @param handedOver resolves when another process does all the work: then this one closes at once.
+ * @param handover `done` resolves when another process does all the work: then this one closes at once, and with `stays`
+ * waits for a signal before it resolves, for a supervisor that would start it again.
  */
 export async function runUntilSignal(
   service: Stoppable,
   drainTimeoutMs: number,
   logger: Logger,
-  handedOver: Promise<object> = new Promise(() => undefined),
+  handover: { readonly done: Promise<object>; readonly stays: boolean } = { done: new Promise(() => undefined), stays: false },
 ): Promise<void> {
   // Waiting for a signal alone does not keep a process alive, should the service have nothing open that does.
   const keepAlive = setInterval(() => undefined, 2 ** 31 - 1);
   const signalled = new Promise<Signal>((resolve) => {
     for (const signal of SIGNALS) process.once(signal, resolve);
   });
-  void handedOver.then((figures) => logger.info(figures, 'handed over to a successor'));
-  const first = await Promise.race([signalled, handedOver]);
-  clearInterval(keepAlive);
+  void handover.done.then((figures) => logger.info(figures, 'handed over to a successor'));
+  const first = await Promise.race([signalled, handover.done]);
   const at = performance.now();
   for (const signal of SIGNALS) {
-    process.removeAllListeners(signal).on(signal, () => {
+    process.on(signal, () => {
       const isEcho = signal === 'SIGINT' && first === 'SIGINT' && performance.now() - at < ECHO_MS;
       // Who is handed over is about to end, and may be told so by somebody who has not seen that.
       const isLate = typeof first !== 'string';
@@ -48,5 +48,10 @@ export async function runUntilSignal(
     await service.drain(drainTimeoutMs);
   }
   await service.close();
+  if (typeof first !== 'string' && handover.stays) {
+    logger.info('nothing left to do; waiting for the signal to end');
+    await signalled;
+  }
+  clearInterval(keepAlive);
   logger.info('stopped');
 }

@@ -21,6 +21,7 @@ interface TransceiverFlags extends AgentFlags {
   readonly workers?: number;
   readonly maxCalls?: number;
   readonly trunkMtu: number;
+  readonly earlyMedia: 'on' | 'off';
   readonly maxDuration: number;
   readonly drainTimeout: number;
   readonly logLevel: LogLevel;
@@ -40,6 +41,7 @@ export function addTransceiverCommand(program: Command, roles: Roles): void {
     .addOption(options.apiKey())
     .addOption(options.workers('worker threads, one per core but one unless given'))
     .addOption(options.maxCalls())
+    .addOption(options.earlyMedia())
     .addOption(options.maxDuration())
     .addOption(options.trunkMtu())
     .addOption(options.drainTimeout('how long live calls may go on after SIGTERM', 600_000, '10m'))
@@ -76,6 +78,7 @@ async function runTransceiver(flags: TransceiverFlags, roles: Roles): Promise<vo
     agentSettings: agentSettings(flags),
     maxDurationMs: flags.maxDuration,
     trunkMtu,
+    earlyMedia: flags.earlyMedia === 'on',
     logLevel,
   });
   const metrics = new Metrics(VERSION, 'transceiver');

@@ -12,6 +12,8 @@ export interface Ingress {
   readonly place: Place;
   /** The relay forwards to every cluster, not to its own alone. */
   readonly global: boolean;
+  /** Origin of the relay's health and metrics, by which a gateway tells whether it lives. Null: it is not asked. */
+  readonly http: URL | null;
 }
 
 /** Relays and transceivers that stand together. */
@@ -43,4 +45,9 @@ export interface Clusters {
   readonly byId: ReadonlyMap<number, Cluster>;
   /** Relays that stand by themselves, near callers, and forward to every cluster. */
   readonly ingress: readonly Ingress[];
+}
+
+/** Every public relay address of the file. */
+export function allIngress({ list, ingress }: Clusters): Ingress[] {
+  return [...list.flatMap((cluster) => cluster.ingress), ...ingress];
 }

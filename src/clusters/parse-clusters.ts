@@ -1,7 +1,7 @@
 import { parse as parseYaml, YAMLParseError } from 'yaml';
 import { z } from 'zod';
 import { formatAddress, parseAddress, type TransportAddress } from '../wire/address.ts';
-import type { Cluster, Clusters, Ingress, Place } from './clusters.ts';
+import { allIngress, type Cluster, type Clusters, type Ingress, type Place } from './clusters.ts';
 
 /** A clusters file that says something impossible. The message names the place in the file and what is expected. */
 export class ClustersError extends Error {
@@ -43,7 +43,7 @@ const clusterSchema = z.strictObject({
   ingress: z
     .array(
       z
-        .strictObject({ address, latitude: latitude.optional(), longitude: longitude.optional(), global: z.boolean().default(false) })
+        .strictObject({ address, latitude: latitude.optional(), longitude: longitude.optional(), global: z.boolean().default(false), http: origin.optional() })
         .refine((entry) => (entry.latitude === undefined) === (entry.longitude === undefined), 'give both latitude and longitude, or none for those of the cluster'),
     )
     .default([]),
@@ -51,7 +51,7 @@ const clusterSchema = z.strictObject({
 
 const fileSchema = z.strictObject({
   clusters: z.array(clusterSchema).min(1, 'there must be at least one cluster'),
-  ingress: z.array(z.strictObject({ address, latitude, longitude })).default([]),
+  ingress: z.array(z.strictObject({ address, latitude, longitude, http: origin.optional() })).default([]),
 });
 
 /**
@@ -63,13 +63,14 @@ export function parseClusters(text: string): Clusters {
   if (!result.success) throw new ClustersError(describe(result.error.issues[0]), { cause: result.error });
   const { clusters, ingress } = result.data;
   const list = clusters.map(toCluster);
-  const standing = ingress.map((entry): Ingress => ({ address: entry.address, place: placeOf(entry), global: true }));
+  const standing = ingress.map((entry): Ingress => ({ address: entry.address, place: placeOf(entry), global: true, http: entry.http ?? null }));
   requireUnique(list, 'id', ({ id }) => String(id));
   requireUnique(list, 'name', ({ name }) => name);
-  const addresses = [...list.flatMap((cluster) => cluster.ingress), ...standing].map((entry) => formatAddress(entry.address));
+  const read = { list, byId: new Map(list.map((cluster) => [cluster.id, cluster])), ingress: standing };
+  const addresses = allIngress(read).map((entry) => formatAddress(entry.address));
   const twice = addresses.find((entry, i) => addresses.indexOf(entry) !== i);
   if (twice !== undefined) throw new ClustersError(`ingress: ${twice} is listed twice`);
-  return { list, byId: new Map(list.map((cluster) => [cluster.id, cluster])), ingress: standing };
+  return read;
 }
 
 function readYaml(text: string): unknown {
@@ -85,10 +86,11 @@ function readYaml(text: string): unknown {
 function toCluster(entry: z.output<typeof clusterSchema>): Cluster {
   const { id, name, signaling, trunk, direct } = entry;
   const place = placeOf(entry);
-  const ingress = entry.ingress.map(({ address: at, latitude: north, longitude: east, global }): Ingress => ({
+  const ingress = entry.ingress.map(({ address: at, latitude: north, longitude: east, global, http }): Ingress => ({
     address: at,
     place: north === undefined || east === undefined ? place : { latitude: north, longitude: east },
     global,
+    http: http ?? null,
   }));
   return { id, name, place, signaling, transceiver: entry.transceiver ?? null, trunk, direct, capacity: entry.capacity ?? null, ingress };
 }

@@ -1,18 +1,10 @@
 import type { Cluster } from '../clusters/clusters.ts';
+import { type Probe, ProbeTimes } from './readiness.ts';
 import type { ClusterState, Condition } from './steer.ts';
-
-/** What `GET /readyz` of a cluster said. */
-export type Probe =
-  | { readonly type: 'answered'; readonly ready: boolean; readonly calls: number | null; readonly capacity: number | null }
-  | { readonly type: 'failed' };
 
 /** How a request other than a probe failed. */
 export type RequestFault = 'unreachable' | 'not-ready' | 'full';
 
-/** Between probes of a cluster that answers, ms. */
-const PROBE_INTERVAL_MS = 1_000;
-/** Between probes of one that does not, at most, ms: the time doubles from the interval on. */
-const MAX_PROBE_INTERVAL_MS = 8_000;
 /** How long a cluster is avoided that failed a request, whatever its probes say, ms: doubles with each failure in a row. */
 const AVOID_MS = 2_000;
 const MAX_AVOID_MS = 30_000;
@@ -27,27 +19,23 @@ const FULL_MS = 2_000;
  */
 export class ClusterHealth {
   #probed: 'unknown' | 'ready' | 'not-ready' | 'unreachable' = 'unknown';
-  #failedProbes = 0;
   #failedRequests = 0;
   #avoid: { until: number; condition: Condition } = { until: Number.NEGATIVE_INFINITY, condition: 'unreachable' };
   #reported: { calls: number; capacity: number } | null = null;
   #placed = 0;
-  #nextProbeAt = Number.NEGATIVE_INFINITY;
+  readonly #probes = new ProbeTimes();
 
   /** When the next probe is due. */
   get nextProbeAt(): number {
-    return this.#nextProbeAt;
+    return this.#probes.nextAt;
   }
 
   handleProbe(probe: Probe, cluster: Cluster, now: number): void {
+    this.#probes.handleProbe(probe, now);
     if (probe.type === 'failed') {
       this.#probed = 'unreachable';
-      this.#nextProbeAt = now + Math.min(PROBE_INTERVAL_MS * 2 ** this.#failedProbes, MAX_PROBE_INTERVAL_MS);
-      this.#failedProbes++;
       return;
     }
-    this.#failedProbes = 0;
-    this.#nextProbeAt = now + PROBE_INTERVAL_MS;
     this.#probed = probe.ready ? 'ready' : 'not-ready';
     this.#placed = 0;
     const capacity = probe.capacity ?? cluster.capacity;
@@ -59,7 +47,7 @@ export class ClusterHealth {
     const wait = fault === 'full' ? FULL_MS : Math.min(AVOID_MS * 2 ** this.#failedRequests, MAX_AVOID_MS);
     if (fault !== 'full') this.#failedRequests++;
     this.#avoid = { until: now + wait, condition: fault };
-    this.#nextProbeAt = Math.min(this.#nextProbeAt, now);
+    this.#probes.hasten(now);
   }
 
   /** A real request was answered. `placed`: it began a call. */

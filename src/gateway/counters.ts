@@ -1,5 +1,7 @@
 import type { MetricReading } from '../observe/metrics.ts';
 import type { AttemptOutcome } from './first-answer.ts';
+import { INGRESS_CONDITIONS } from './ingress-health.ts';
+import type { IngressState } from './ingress-monitor.ts';
 import type { LocationSource } from './locate.ts';
 import { CONDITIONS, type ClusterState, type Reason } from './steer.ts';
 
@@ -29,7 +31,7 @@ export class GatewayCounters {
     this.#limited.set(by, (this.#limited.get(by) ?? 0) + 1);
   }
 
-  readings(states: readonly ClusterState[]): MetricReading[] {
+  readings(clusters: readonly ClusterState[], ingress: readonly IngressState[]): MetricReading[] {
     const one = (name: string, help: string, value: number, labels: Readonly<Record<string, string>> = {}): MetricReading => ({
       name: `earshot_gateway_${name}`,
       help,
@@ -48,7 +50,7 @@ export class GatewayCounters {
       one('offers_unserved_total', 'Offers that no cluster took.', this.offersWithoutCluster),
       one('late_answers_total', 'Calls hung up because another cluster had answered first, or the caller was gone.', this.lateAnswers),
       one('sidebands', 'WebSockets open through this gateway.', this.sidebands),
-      ...states.flatMap(({ cluster, condition, load }) => [
+      ...clusters.flatMap(({ cluster, condition, load }) => [
         one('cluster_load', 'Calls in progress as a share of the capacity of the cluster.', load, { cluster: cluster.name }),
         ...CONDITIONS.map((each) =>
           one('cluster_condition', 'What the gateway knows of the cluster: 1 for the condition that it is in.', Number(each === condition), {
@@ -57,6 +59,14 @@ export class GatewayCounters {
           }),
         ),
       ]),
+      ...ingress.flatMap(({ address, condition }) =>
+        INGRESS_CONDITIONS.map((each) =>
+          one('ingress_condition', 'What the gateway knows of a public relay address: 1 for the condition that it is in.', Number(each === condition), {
+            ingress: address,
+            condition: each,
+          }),
+        ),
+      ),
     ];
   }
 }

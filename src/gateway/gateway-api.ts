@@ -6,6 +6,13 @@ import { answerHeaders } from './proxy-headers.ts';
 import { limitRates } from './rate-limits.ts';
 import type { UpstreamResponse } from './upstream.ts';
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The IP address of the caller; null when a proxy in front says none. */
+    caller: Uint8Array | null;
+  }
+}
+
 export interface GatewayApiOptions {
   readonly gateway: Gateway;
   /** Requests per minute of one caller's address. */
@@ -30,26 +37,26 @@ const MAX_OFFER_BYTES = 136 * 1024;
  */
 export async function gatewayApi(app: FastifyInstance, { gateway, ratePerAddress, ratePerKey }: GatewayApiOptions): Promise<void> {
   await openToAnyOrigin(app, { allowed: ['Earshot-Explain'], exposed: ['Earshot-Decision'] });
-  await limitRates(app, {
-    perAddress: ratePerAddress,
-    perKey: ratePerKey,
-    addressOf: ({ raw, headers }) => gateway.callerAddress({ peer: raw.socket.remoteAddress, headers }),
-    onRefused: (by) => gateway.counters.limited(by),
+  app.decorateRequest('caller', null);
+  app.addHook('onRequest', (request, _reply, done) => {
+    request.caller = gateway.callerOf(request.raw.socket.remoteAddress, request.headers);
+    done();
   });
+  limitRates(app, { perAddress: ratePerAddress, perKey: ratePerKey, addressOf: ({ caller }) => caller, onRefused: (by) => gateway.counters.limited(by) });
   // Whatever it is, the cluster reads it.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 
   const placeCall = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    const explain = (decision: Decision): void => {
-      if (request.headers['earshot-explain'] === '1') reply.header('Earshot-Decision', JSON.stringify(decision));
+    const explain = (decision: () => Decision): void => {
+      if (request.headers['earshot-explain'] === '1') reply.header('Earshot-Decision', JSON.stringify(decision()));
     };
     try {
       const { response, decision } = await gateway.placeCall(toGatewayRequest(request), () => request.raw.socket.destroyed);
       explain(decision);
       return answer(reply, response);
     } catch (error) {
-      if (error instanceof CallError && error.code === 'no_cluster') explain(error.cause as Decision);
+      if (error instanceof CallError && error.code === 'no_cluster') explain(() => error.cause as Decision);
       throw error;
     }
   };
@@ -71,9 +78,9 @@ export async function gatewayApi(app: FastifyInstance, { gateway, ratePerAddress
   refuseOtherMethods(app);
 }
 
-function toGatewayRequest({ method, url, headers, body, raw }: FastifyRequest): GatewayRequest {
+function toGatewayRequest({ method, url, headers, body, raw, caller }: FastifyRequest): GatewayRequest {
   if (!url.startsWith('/')) throw new CallError(400, 'invalid_url', 'The request names a whole URL where its path belongs.');
-  return { method, url, headers, body: Buffer.isBuffer(body) ? body : null, peer: raw.socket.remoteAddress };
+  return { method, url, headers, body: Buffer.isBuffer(body) ? body : null, peer: raw.socket.remoteAddress, caller };
 }
 
 function answer(reply: FastifyReply, { status, headers, body }: UpstreamResponse): FastifyReply {

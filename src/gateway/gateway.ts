@@ -5,17 +5,18 @@ import type { Logger } from '../observe/log.ts';
 import type { MetricReading } from '../observe/metrics.ts';
 import { CallError } from '../signaling/call-service.ts';
 import { CALLS } from '../signaling/realtime-routes.ts';
-import { formatAddress, formatIp, type TransportAddress } from '../wire/address.ts';
+import { formatAddress, formatIp } from '../wire/address.ts';
 import { CallIdKeys, type CallIdFields } from '../wire/call-id.ts';
 import { INGRESS_HEADER, IngressHeaders } from '../wire/ingress-header.ts';
 import { GatewayCounters } from './counters.ts';
 import { firstAnswer, type Attempt } from './first-answer.ts';
 import { GeoDatabase } from './geo-database.ts';
 import { HealthMonitor } from './health-monitor.ts';
+import { IngressMonitor } from './ingress-monitor.ts';
 import { Locator, type HeaderSet, type Location } from './locate.ts';
 import { DEFAULT_TRUSTED_PROXIES, Networks } from './networks.ts';
 import { forwardedHeaders } from './proxy-headers.ts';
-import { chooseIngress, reasonFor, steer, type Candidate, type Reason } from './steer.ts';
+import { chooseIngress, reasonFor, steer, type Candidate, type IngressChoice, type Reason } from './steer.ts';
 import { Upstream, type UpstreamResponse } from './upstream.ts';
 
 export interface GatewayOptions {
@@ -43,6 +44,8 @@ export interface GatewayRequest {
   readonly body: Buffer | null;
   /** IP address of the connection. */
   readonly peer: string | undefined;
+  /** IP address of the caller: see {@link Gateway.callerOf}. */
+  readonly caller: Uint8Array | null;
 }
 
 /** Which cluster an offer went to, and why; for the log and for callers that ask. */
@@ -53,7 +56,10 @@ export interface Decision {
   readonly located: Location['source'];
   readonly candidates: readonly { cluster: string; condition: string; load: number; km: number | null }[];
   readonly attempts: readonly { cluster: string; outcome: string; status: number | null; ms: number }[];
+  /** What the caller was told to send to, best first. */
   readonly ingress: readonly string[];
+  /** What it would have been told, or told sooner, had it been well. */
+  readonly avoided: readonly { ingress: string; condition: string }[];
 }
 
 /** How long a request may take in a cluster, ms: as long as the servers there give one. */
@@ -84,6 +90,7 @@ export class Gateway {
   readonly #callIds: CallIdKeys;
   readonly #ingressHeaders: IngressHeaders;
   readonly #health: HealthMonitor;
+  readonly #relays: IngressMonitor;
   #draining = false;
 
   constructor({ logger, attemptTimeoutMs, secret, previousSecret }: GatewayOptions, file: ClustersFile, locator: Locator) {
@@ -94,11 +101,16 @@ export class Gateway {
     this.#callIds = new CallIdKeys(secret, previousSecret);
     this.#ingressHeaders = new IngressHeaders(secret, previousSecret);
     this.#health = new HealthMonitor({ upstream: this.upstream, logger });
+    this.#relays = new IngressMonitor({ upstream: this.upstream, logger });
   }
 
   async open(): Promise<void> {
-    this.#file.onChange((clusters) => void this.#health.watch(clusters));
-    await this.#health.watch(this.#file.current);
+    this.#file.onChange((clusters) => void this.#watch(clusters));
+    await this.#watch(this.#file.current);
+  }
+
+  async #watch(clusters: Clusters): Promise<void> {
+    await Promise.all([this.#health.watch(clusters), this.#relays.watch(clusters)]);
   }
 
   /** False while draining, and while no cluster takes calls. */
@@ -106,54 +118,60 @@ export class Gateway {
     return !this.#draining && this.#health.states().some(({ condition }) => condition === 'ready');
   }
 
-  /** The caller's IP address as text; `unknown` when a proxy in front says none. */
-  callerAddress({ peer, headers }: Pick<GatewayRequest, 'peer' | 'headers'>): string {
-    const address = this.#locator.address(peer, headers);
-    return address === null ? 'unknown' : formatIp(address);
+  /** The caller's IP address, by the connection and the headers of a trusted proxy; null when that says none. */
+  callerOf(peer: string | undefined, headers: IncomingHttpHeaders): Uint8Array | null {
+    return this.#locator.address(peer, headers);
   }
 
   /**
    * Brings an offer to a cluster.
    * @param isGone whether the caller has hung up meanwhile: then the call is ended again
+   * @returns with the answer what to call for the decision: to write it down takes time that the caller would wait
    * @throws {CallError} 503 when no cluster gives an answer; its `cause` is the decision.
    */
-  async placeCall(request: GatewayRequest, isGone: () => boolean): Promise<{ response: UpstreamResponse; decision: Decision }> {
+  async placeCall(request: GatewayRequest, isGone: () => boolean): Promise<{ response: UpstreamResponse; decision: () => Decision }> {
     const location = this.#locate(request);
-    this.counters.located(location.source);
     const clusters = this.#file.current;
     const candidates = steer(location.place, this.#health.states());
     const headers = this.#headersFor(request);
-    const chosen = (candidate: Candidate): readonly TransportAddress[] => chooseIngress(location.place, candidate.cluster, clusters);
+    const given = this.#givenIngress(request);
+    const choices = new Map<Cluster, IngressChoice>();
     const { winner, attempts } = await firstAnswer({
       candidates,
       attemptTimeoutMs: this.#attemptTimeoutMs,
       ask: ({ cluster }) => {
-        const ingress = this.#ingressHeader(request, location, cluster, clusters);
-        return this.#send(request, cluster.signaling.origin, { ...headers, ...ingress });
+        const choice = chooseIngress(location.place, cluster, clusters, (ingress) => this.#relays.conditionOf(ingress));
+        choices.set(cluster, choice);
+        const ingress = given ?? (choice.addresses.length === 0 ? null : this.#ingressHeaders.format(choice.addresses, Date.now()));
+        return this.#send(request, cluster.signaling.origin, ingress === null ? headers : { ...headers, [INGRESS_HEADER]: ingress });
       },
       onFault: ({ cluster }, fault) => this.#health.requestFailed(cluster, fault),
       onLate: ({ cluster }, response) => void this.#hangUp(cluster, request, response),
     });
-    for (const { candidate, outcome } of attempts) this.counters.attempted(candidate.cluster.name, outcome);
-    const decision = describe(location, candidates, attempts, winner?.candidate ?? null, winner ? chosen(winner.candidate) : []);
-    if (!winner) {
-      this.counters.offersWithoutCluster++;
-      this.#logger.warn({ decision }, 'no cluster took the offer');
-      throw new CallError(503, 'no_cluster', 'No cluster takes calls at the moment; try again shortly.', { retryAfter: 2, cause: decision });
+    const chosen = winner?.candidate ?? null;
+    let decided: Decision | null = null;
+    const decision = (): Decision => (decided ??= describe(location, candidates, attempts, chosen, chosen && choices.get(chosen.cluster)!));
+    if (winner !== null && winner.response.status < 500) this.#health.requestSucceeded(winner.candidate.cluster, winner.response.status === 201);
+    // What it counts and writes takes longer than all the rest: not while the caller waits.
+    setImmediate(() => this.#writeDown(location, attempts, winner?.response ?? null, decision()));
+    if (winner === null) {
+      throw new CallError(503, 'no_cluster', 'No cluster takes calls at the moment; try again shortly.', { retryAfter: 2, cause: decision() });
     }
     const { response, candidate } = winner;
-    if (response.status < 500) {
-      this.#health.requestSucceeded(candidate.cluster, response.status === 201);
-      this.counters.decided(candidate.cluster.name, decision.reason ?? 'nearest');
-    } else {
-      this.counters.offersWithoutCluster++;
-    }
-    const call = callIdIn(response);
-    // Writing the line takes longer than all the rest: not while the caller waits.
-    setImmediate(() => this.#logger.info({ call: call?.slice(0, 12), status: response.status, decision }, 'offer steered'));
-    this.#requireOwnCall(candidate.cluster, call);
     if (isGone()) await this.#hangUp(candidate.cluster, request, response);
     return { response, decision };
+  }
+
+  #writeDown({ source }: Location, attempts: readonly Attempt[], response: UpstreamResponse | null, decision: Decision): void {
+    this.counters.located(source);
+    for (const { candidate, outcome } of attempts) this.counters.attempted(candidate.cluster.name, outcome);
+    if (response === null) this.#logger.warn({ decision }, 'no cluster took the offer');
+    if (response === null || response.status >= 500) this.counters.offersWithoutCluster++;
+    else this.counters.decided(decision.cluster!, decision.reason!);
+    if (response === null) return;
+    const call = callIdIn(response);
+    this.#logger.info({ call: call?.slice(0, 12), status: response.status, decision }, 'offer steered');
+    this.#requireOwnCall(decision.cluster!, call);
   }
 
   /** Brings a request that any cluster can answer to the nearest one that does. @throws {CallError} 503 */
@@ -190,7 +208,7 @@ export class Gateway {
   }
 
   metrics(): MetricReading[] {
-    return this.counters.readings(this.#health.states());
+    return this.counters.readings(this.#health.states(), this.#relays.states());
   }
 
   /** Is not ready from now on, and goes on serving for a while, so that load balancers turn away before it closes. */
@@ -204,47 +222,47 @@ export class Gateway {
     this.#draining = true;
     this.#file.close();
     this.#health.close();
+    this.#relays.close();
     this.upstream.close();
   }
 
-  #locate({ peer, headers }: GatewayRequest): Location {
-    return this.#locator.locate(this.#locator.address(peer, headers), peer, headers);
+  #locate({ peer, headers, caller }: GatewayRequest): Location {
+    return this.#locator.locate(caller, peer, headers);
   }
 
   /** The caller's headers, and the caller's address for a gateway behind this one. */
   #headersFor(request: GatewayRequest): OutgoingHttpHeaders {
-    return { ...forwardedHeaders(request.headers), 'x-forwarded-for': this.callerAddress(request) };
+    return Object.assign(forwardedHeaders(request.headers), { 'x-forwarded-for': request.caller === null ? 'unknown' : formatIp(request.caller) });
   }
 
   /** A gateway before this one knew the caller's place better: what it chose is passed on. */
-  #ingressHeader({ headers }: GatewayRequest, { place }: Location, cluster: Cluster, clusters: Clusters): Record<string, string> {
+  #givenIngress({ headers }: GatewayRequest): string | null {
     const given = headers[INGRESS_HEADER];
-    if (typeof given === 'string' && typeof this.#ingressHeaders.parse(given, Date.now()) !== 'string') return { [INGRESS_HEADER]: given };
-    const ingress = chooseIngress(place, cluster, clusters);
-    return ingress.length === 0 ? {} : { [INGRESS_HEADER]: this.#ingressHeaders.format(ingress, Date.now()) };
+    return typeof given === 'string' && typeof this.#ingressHeaders.parse(given, Date.now()) !== 'string' ? given : null;
   }
 
   #send({ method, url, body }: GatewayRequest, origin: string, headers: OutgoingHttpHeaders): Promise<UpstreamResponse> {
-    return this.upstream.request({ method, url: new URL(origin + url), headers, body, timeoutMs: REQUEST_TIMEOUT_MS });
+    return this.upstream.request({ method, origin, path: url, headers, body, timeoutMs: REQUEST_TIMEOUT_MS });
   }
 
   /** Ends a call that nobody will use. Should it fail, the call ends by itself, as no client ever comes. */
-  async #hangUp(cluster: Cluster, { headers, peer }: GatewayRequest, response: UpstreamResponse): Promise<void> {
+  async #hangUp(cluster: Cluster, { headers, peer, caller }: GatewayRequest, response: UpstreamResponse): Promise<void> {
     const id = callIdIn(response);
     if (id === null) return;
     this.counters.lateAnswers++;
     this.#logger.info({ call: id.slice(0, 12), cluster: cluster.name }, 'hanging up a call that nobody waits for');
     const { authorization } = headers;
-    const request = { method: 'DELETE', url: `${CALLS}/${id}`, headers: authorization === undefined ? {} : { authorization }, body: null, peer };
+    const request = { method: 'DELETE', url: `${CALLS}/${id}`, headers: authorization === undefined ? {} : { authorization }, body: null, peer, caller };
     await this.askAbout(id, request).catch(() => undefined);
   }
 
   /** Every later request about such a call would go to a wrong cluster: the operator has to know. */
-  #requireOwnCall(cluster: Cluster, callId: string | null): void {
-    const owner = callId === null ? cluster.id : this.#callIds.decodeCallId(callId)?.cluster;
-    if (owner === cluster.id) return;
+  #requireOwnCall(name: string, callId: string | null): void {
+    const cluster = this.#file.current.list.find((each) => each.name === name);
+    const owner = callId === null ? cluster?.id : this.#callIds.decodeCallId(callId)?.cluster;
+    if (cluster === undefined || owner === cluster.id) return;
     this.#logger.error(
-      { cluster: cluster.name, id: cluster.id, owner: owner ?? null },
+      { cluster: name, id: cluster.id, owner: owner ?? null },
       'the transceivers of this cluster have another cluster id or secret than the clusters file and this gateway',
     );
   }
@@ -267,7 +285,7 @@ function describe(
   candidates: readonly Candidate[],
   attempts: readonly Attempt[],
   chosen: Candidate | null,
-  ingress: readonly TransportAddress[],
+  ingress: IngressChoice | null,
 ): Decision {
   const failed = new Set(attempts.filter(({ outcome, fault }) => outcome !== 'answered' && fault !== 'full').map(({ candidate }) => candidate.cluster));
   return {
@@ -281,6 +299,7 @@ function describe(
       km: distanceKm === null ? null : Math.round(distanceKm),
     })),
     attempts: attempts.map(({ candidate, outcome, status, ms }) => ({ cluster: candidate.cluster.name, outcome, status, ms })),
-    ingress: ingress.map(formatAddress),
+    ingress: ingress?.addresses.map(formatAddress) ?? [],
+    avoided: ingress?.avoided.map(({ address, condition }) => ({ ingress: formatAddress(address), condition })) ?? [],
   };
 }

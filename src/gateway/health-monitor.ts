@@ -1,6 +1,7 @@
 import type { Cluster, Clusters } from '../clusters/clusters.ts';
 import type { Logger } from '../observe/log.ts';
-import { ClusterHealth, type Probe, type RequestFault } from './cluster-health.ts';
+import { ClusterHealth, type RequestFault } from './cluster-health.ts';
+import { askReadiness } from './readiness.ts';
 import type { ClusterState } from './steer.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -8,9 +9,6 @@ export interface HealthMonitorOptions {
   readonly upstream: Upstream;
   readonly logger: Logger;
 }
-
-/** How long a probe may take, ms. */
-const PROBE_TIMEOUT_MS = 2_000;
 
 interface Watched {
   cluster: Cluster;
@@ -79,23 +77,11 @@ export class HealthMonitor {
   }
 
   async #probe(watched: Watched): Promise<void> {
-    const probe = await this.#ask(watched.cluster);
+    const probe = await askReadiness(this.#upstream, watched.cluster.signaling.origin);
     if (this.#closed || this.#watched.get(watched.cluster.id) !== watched) return;
     watched.health.handleProbe(probe, watched.cluster, performance.now());
     this.#tell(watched);
     this.#schedule(watched);
-  }
-
-  async #ask(cluster: Cluster): Promise<Probe> {
-    try {
-      const url = new URL('/readyz', cluster.signaling);
-      const { status, headers } = await this.#upstream.request({ method: 'GET', url, headers: {}, body: null, timeoutMs: PROBE_TIMEOUT_MS });
-      // A proxy on the way that finds nobody answers for itself, as with 502 or 504.
-      if (status !== 200 && status !== 503) return { type: 'failed' };
-      return { type: 'answered', ready: status === 200, calls: count(headers['earshot-calls']), capacity: count(headers['earshot-capacity']) };
-    } catch {
-      return { type: 'failed' };
-    }
   }
 
   #schedule(watched: Watched): void {
@@ -116,8 +102,4 @@ export class HealthMonitor {
     if (timer) clearTimeout(timer);
     this.#watched.delete(id);
   }
-}
-
-function count(header: string | string[] | undefined): number | null {
-  return typeof header === 'string' && /^\d{1,9}$/.test(header) ? Number(header) : null;
 }

@@ -10,13 +10,21 @@ const ANSWER_HEADERS = ['content-type', 'location', 'etag', 'retry-after', 'www-
 
 /** The request's headers for the cluster. None of Earshot's own pass: only a gateway may say those. */
 export function forwardedHeaders(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
-  const named = new Set(headers.connection?.toLowerCase().split(/\s*,\s*/));
-  return Object.fromEntries(
-    Object.entries(headers).filter(([name]) => !OF_THE_HOP.has(name) && !named.has(name) && !name.startsWith('earshot-')),
-  );
+  const { connection } = headers;
+  const named = connection === undefined || connection === 'keep-alive' ? null : connection.toLowerCase().split(/\s*,\s*/);
+  const forwarded: OutgoingHttpHeaders = {};
+  for (const name in headers) {
+    if (!OF_THE_HOP.has(name) && !named?.includes(name) && !name.startsWith('earshot-')) forwarded[name] = headers[name];
+  }
+  return forwarded;
 }
 
 /** Those of the cluster's answer that are for the caller. */
 export function answerHeaders(headers: IncomingHttpHeaders): Record<string, string> {
-  return Object.fromEntries(ANSWER_HEADERS.flatMap((name) => (typeof headers[name] === 'string' ? [[name, headers[name]]] : [])));
+  const kept: Record<string, string> = {};
+  for (const name of ANSWER_HEADERS) {
+    const value = headers[name];
+    if (typeof value === 'string') kept[name] = value;
+  }
+  return kept;
 }

@@ -33,7 +33,7 @@ export function proxySidebands(app: FastifyInstance, gateway: Gateway, logger: L
         open.delete(socket);
         gateway.counters.sidebands = open.size;
       });
-      join(gateway, request, socket, head, new URL(origin + path));
+      join(gateway, request, socket, head, { origin, path });
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       refuse(socket, error);
@@ -55,9 +55,9 @@ function readTarget({ url = '' }: IncomingMessage): { callId: string; path: stri
   return { callId, path: target.pathname + target.search };
 }
 
-function join(gateway: Gateway, request: IncomingMessage, socket: Duplex, head: Buffer, url: URL): void {
+function join(gateway: Gateway, request: IncomingMessage, socket: Duplex, head: Buffer, { origin, path }: { origin: string; path: string }): void {
   const headers = { ...forwardedHeaders(request.headers), connection: 'Upgrade', upgrade: request.headers.upgrade };
-  const upstream = gateway.upstream.open('GET', url, headers);
+  const upstream = gateway.upstream.open('GET', origin, path, headers);
   const timer = setTimeout(() => upstream.destroy(new Error('no answer in time')), UPGRADE_TIMEOUT_MS);
   socket.once('close', () => {
     clearTimeout(timer);

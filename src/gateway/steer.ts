@@ -1,6 +1,7 @@
 import type { Cluster, Clusters, Ingress, Place } from '../clusters/clusters.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { distanceKm } from './distance.ts';
+import { type IngressCondition, isAvoided } from './ingress-health.ts';
 
 /** What is known of a cluster, best first: offers go to a worse one only when there is no better. */
 export const CONDITIONS = ['ready', 'unknown', 'full', 'not-ready', 'unreachable'] as const;
@@ -65,20 +66,34 @@ export function reasonFor(chosen: Candidate, candidates: readonly Candidate[], f
   return passedOver.every(isBusy) ? 'spill-over' : 'fail-over';
 }
 
+export interface IngressChoice {
+  /** What callers are told, best first. */
+  readonly addresses: readonly TransportAddress[];
+  /** Those that would have been told, or told sooner, had they been well. */
+  readonly avoided: readonly { readonly address: TransportAddress; readonly condition: IngressCondition }[];
+}
+
 /**
  * The public relay addresses for a call in `cluster`, best first: of the relays that lead there, per address family the
  * two with the shortest way from the caller through the relay to the cluster, of which the part to the relay counts more.
- * So a relay beside the caller comes first, one off the way comes not at all, and a dead one costs an ICE check and not a
- * new call. Without a place the cluster's own come first, in the order of the file. Pure.
+ * So a relay beside the caller comes first, one off the way comes not at all, and one that dies costs an ICE check and not
+ * a new call. One that is known to be dead comes after all others. Without a place the cluster's own come first, in the
+ * order of the file. Pure.
  */
-export function chooseIngress(place: Place | null, cluster: Cluster, clusters: Clusters): TransportAddress[] {
+export function chooseIngress(place: Place | null, cluster: Cluster, clusters: Clusters, conditionOf: (ingress: Ingress) => IngressCondition): IngressChoice {
   const foreign = clusters.list.filter(({ id }) => id !== cluster.id).flatMap(({ ingress }) => ingress);
   const leading = [...cluster.ingress, ...[...foreign, ...clusters.ingress].filter((entry) => entry.global)];
   const from = place ?? cluster.place;
   const costKm = (entry: Ingress): number => PUBLIC_FACTOR * distanceKm(from, entry.place) + distanceKm(entry.place, cluster.place);
-  const sorted = leading.toSorted((a, b) => costKm(a) - costKm(b)).map(({ address }) => address);
+  const byCost = leading.map((entry) => ({ address: entry.address, costKm: costKm(entry), condition: conditionOf(entry) })).sort((a, b) => a.costKm - b.costKm);
+  const avoided = fewPerFamily(byCost).filter(({ condition }) => isAvoided(condition));
+  const named = avoided.length === 0 ? byCost : byCost.toSorted((a, b) => Number(isAvoided(a.condition)) - Number(isAvoided(b.condition)));
+  return { addresses: fewPerFamily(named).map(({ address }) => address), avoided };
+}
+
+function fewPerFamily<T extends { readonly address: TransportAddress }>(sorted: readonly T[]): T[] {
   const left = { 4: INGRESS_PER_FAMILY, 6: INGRESS_PER_FAMILY };
-  return sorted.filter(({ family }) => left[family]-- > 0);
+  return sorted.filter(({ address: { family } }) => left[family]-- > 0);
 }
 
 function loadKm(load: number): number {

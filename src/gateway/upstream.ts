@@ -3,7 +3,10 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 
 export interface UpstreamRequest {
   readonly method: string;
-  readonly url: URL;
+  /** `https://host` or `http://host:port` */
+  readonly origin: string;
+  /** Path and query. */
+  readonly path: string;
   readonly headers: OutgoingHttpHeaders;
   readonly body: Buffer | null;
   /** Until the answer is complete, ms. */
@@ -20,13 +23,23 @@ export interface UpstreamResponse {
 const IDLE_MS = 30_000;
 /** Connections to one origin; beyond that requests wait for one. */
 const MAX_CONNECTIONS = 512;
+/** Origins that are remembered: those of the clusters and their transceivers. */
+const MAX_SERVERS = 4096;
 /** Answers are SDP or JSON of a few KiB. */
 const MAX_ANSWER_BYTES = 512 * 1024;
+
+interface Server {
+  readonly isSecure: boolean;
+  readonly host: string;
+  readonly port?: number;
+}
 
 /** The HTTP client to the clusters: connections are kept and used again. */
 export class Upstream {
   readonly #http: HttpAgent;
   readonly #https: HttpsAgent;
+  /** By origin. */
+  readonly #servers = new Map<string, Server>();
 
   constructor() {
     const options = { keepAlive: true, timeout: IDLE_MS, maxSockets: MAX_CONNECTIONS, scheduling: 'lifo' as const };
@@ -47,10 +60,11 @@ export class Upstream {
   }
 
   /** A request to be written and ended by the caller: for upgrades. */
-  open(method: string, url: URL, headers: OutgoingHttpHeaders): ClientRequest {
-    return url.protocol === 'https:'
-      ? httpsRequest(url, { method, headers, agent: this.#https })
-      : httpRequest(url, { method, headers, agent: this.#http });
+  open(method: string, origin: string, path: string, headers: OutgoingHttpHeaders): ClientRequest {
+    const { isSecure, ...server } = this.#serverAt(origin);
+    return isSecure
+      ? httpsRequest({ ...server, method, path, headers, agent: this.#https })
+      : httpRequest({ ...server, method, path, headers, agent: this.#http });
   }
 
   /** Cuts all connections. */
@@ -59,10 +73,21 @@ export class Upstream {
     this.#https.destroy();
   }
 
-  #once({ method, url, headers, body }: UpstreamRequest, timeoutMs: number): Promise<UpstreamResponse> {
+  /** Reading a URL takes longer than all else that is done to send a request. */
+  #serverAt(origin: string): Server {
+    let server = this.#servers.get(origin);
+    if (server === undefined) {
+      const { protocol, hostname, port } = new URL(origin);
+      server = { isSecure: protocol === 'https:', host: hostname.replace(/^\[(.*)\]$/, '$1'), ...(port !== '' && { port: Number(port) }) };
+      if (this.#servers.size === MAX_SERVERS) this.#servers.clear();
+      this.#servers.set(origin, server);
+    }
+    return server;
+  }
+
+  #once({ method, origin, path, headers, body }: UpstreamRequest, timeoutMs: number): Promise<UpstreamResponse> {
     return new Promise((resolve, reject) => {
-      const length = body === null ? {} : { 'content-length': body.length };
-      const request = this.open(method, url, { ...headers, ...length });
+      const request = this.open(method, origin, path, body === null ? headers : { ...headers, 'content-length': body.length });
       const timer = setTimeout(() => request.destroy(new Error(`no answer within ${Math.round(timeoutMs)} ms`)), timeoutMs);
       request.on('error', (error) => {
         clearTimeout(timer);
@@ -70,8 +95,14 @@ export class Upstream {
         reject(isStale ? new StaleConnection('stale connection', { cause: error }) : error);
       });
       request.on('response', (response) => {
-        const answer = read(response).finally(() => clearTimeout(timer));
-        answer.then(resolve, reject);
+        response.on('error', (error) => {
+          clearTimeout(timer);
+          reject(error);
+        });
+        read(response, (answer) => {
+          clearTimeout(timer);
+          resolve(answer);
+        });
       });
       request.end(body ?? undefined);
     });
@@ -80,14 +111,14 @@ export class Upstream {
 
 class StaleConnection extends Error {}
 
-async function read(response: IncomingMessage): Promise<UpstreamResponse> {
+/** Tells of a whole answer. One that breaks off, or is too large, is an `error` of the response. */
+function read(response: IncomingMessage, done: (answer: UpstreamResponse) => void): void {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
+  response.on('data', (chunk: Buffer) => {
     size += chunk.length;
-    // Leaving the loop destroys the response, and its connection with it.
-    if (size > MAX_ANSWER_BYTES) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return { status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks) };
+    if (size > MAX_ANSWER_BYTES) response.destroy(new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`));
+    else chunks.push(chunk);
+  });
+  response.on('end', () => done({ status: response.statusCode ?? 0, headers: response.headers, body: chunks.length === 1 ? chunks[0] : Buffer.concat(chunks) }));
 }

@@ -11,6 +11,8 @@ import { randomBytes } from 'node:crypto';
 export interface AddressTableOptions {
   /** Most entries at a time, 1 or more. */
   readonly capacity: number;
+  /** A slot that is touched again within this time, in the clock of `now`, keeps its place in the order; 0 unless given. */
+  readonly grain?: number;
   /** A slot is about to be forgotten: evicted, expired or removed. */
   readonly onRemove?: (slot: number) => void;
 }
@@ -22,7 +24,7 @@ const MAPPED = 0xffff;
 
 export class AddressTable {
   readonly capacity: number;
-  /** When the slot was last touched, in the clock of the caller's `now`; -Infinity while it is free. */
+  /** When the slot was last touched, or up to a grain before, in the clock of `now`; -Infinity while it is free. */
   readonly lastSeen: Float64Array;
   /** Whether the last `obtain` made a new entry. */
   inserted = false;
@@ -30,6 +32,7 @@ export class AddressTable {
   evictions = 0;
 
   #size = 0;
+  readonly #grain: number;
   readonly #onRemove: ((slot: number) => void) | undefined;
   readonly #words: Int32Array;
   readonly #ports: Uint16Array;
@@ -54,9 +57,10 @@ export class AddressTable {
   #port = 0;
   #hash = 0;
 
-  constructor({ capacity, onRemove }: AddressTableOptions) {
+  constructor({ capacity, grain = 0, onRemove }: AddressTableOptions) {
     if (!Number.isInteger(capacity) || capacity < 1) throw new RangeError(`Table capacity must be 1 or more: ${capacity}`);
     this.capacity = capacity;
+    this.#grain = grain;
     this.#onRemove = onRemove;
     let positions = 2;
     while (positions < 2 * capacity) positions *= 2;
@@ -127,6 +131,7 @@ export class AddressTable {
 
   /** Marks a slot as used at `now`. */
   touch(slot: number, now: number): void {
+    if (now - this.lastSeen[slot] < this.#grain) return;
     this.lastSeen[slot] = now;
     if (slot === this.#newest) return;
     this.#unlink(slot);

@@ -5,7 +5,8 @@ import { NetError } from './net-error.ts';
 /**
  * Unix stream sockets that carry bytes and, in between, open descriptors (`SCM_RIGHTS`, unix(7)): the receiver gets
  * descriptors of its own for the very same sockets, with all that waits in them. For a few messages between two
- * processes of one machine, not for a packet path.
+ * processes of one machine, not for a packet path. A name that begins with @ is no file but a name of the network namespace
+ * ("abstract", unix(7)), which whoever is in that namespace may connect to.
  *
  *   struct sockaddr_un:        family u16, path with its zero, 110 bytes at most
  *   struct msghdr, 56 bytes:   0 name*, 8 namelen u32, 16 iov*, 24 iovlen u64, 32 control*, 40 controllen u64, 48 flags u32
@@ -161,7 +162,7 @@ export class DescriptorStream {
   }
 }
 
-/** Listens at a path, for this user alone. */
+/** Listens at a path, for this user alone, or under an abstract name. */
 export class DescriptorListener {
   readonly #libc: Libc;
   readonly #fd: number;
@@ -181,15 +182,20 @@ export class DescriptorListener {
   static open(libc: Libc, path: string, onConnection: (stream: DescriptorStream) => void): DescriptorListener {
     requireWatch(libc);
     const [address, length] = unixAddress(path);
-    if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) unlinkSync(path);
+    const isFile = !isAbstract(path);
+    if (isFile && lstatSync(path, { throwIfNoEntry: false })?.isSocket()) unlinkSync(path);
     const fd = openSocket(libc);
     if (libc.bind(fd, address, length) < 0 || libc.listen(fd, BACKLOG) < 0) {
       const code = libc.errorName(libc.errno());
       libc.close(fd);
-      throw new NetError(code, `Cannot listen at ${path}: ${REASONS[code] ?? code}`);
+      throw new NetError(code, `Cannot listen at ${path}: ${(isFile ? REASONS[code] : undefined) ?? code}`);
     }
-    chmodSync(path, 0o600);
+    if (isFile) chmodSync(path, 0o600);
     return new DescriptorListener(libc, fd, onConnection);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** Idempotent. The path stays: whoever is next takes it. */
@@ -221,7 +227,14 @@ function unixAddress(path: string): [address: Uint8Array, length: number] {
   const memory = kernelMemory(PATH_OFFSET + MAX_PATH_BYTES + 1);
   memory[0] = AF_UNIX;
   memory.set(bytes, PATH_OFFSET);
-  return [memory, PATH_OFFSET + bytes.length + 1];
+  if (!isAbstract(path)) return [memory, PATH_OFFSET + bytes.length + 1];
+  memory[PATH_OFFSET] = 0;
+  return [memory, PATH_OFFSET + bytes.length];
+}
+
+/** Whether a name is no path but one of the network namespace. */
+export function isAbstract(name: string): boolean {
+  return name.startsWith('@');
 }
 
 function requireWatch({ watch }: Libc): WatchFunction {

@@ -58,17 +58,19 @@ export class Metrics {
     });
     this.#answers = new Histogram({
       name: 'earshot_answer_seconds',
-      help: 'Time from an SDP offer read to its answer ready: the whole of it, and what of it kept the event loop of its worker busy.',
+      help: 'Time from an SDP offer read to its answer written: the whole of it, and the time that event loops computed for it: all, the thread of HTTP, that of the call.',
       labelNames: ['part'],
-      buckets: [0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25],
+      buckets: [0.0005, 0.00075, 0.001, 0.00125, 0.0015, 0.00175, 0.002, 0.0025, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25],
       registers: [this.#registry],
     });
   }
 
-  /** Counts one offer answered: how long it took in all, and how long it kept its worker's event loop busy. */
-  countAnswer({ seconds, busySeconds }: { seconds: number; busySeconds: number }): void {
+  /** Counts one offer answered: how long it took in all, and what the threads of HTTP and of the call computed for it. */
+  countAnswer({ seconds, httpSeconds, busySeconds }: { seconds: number; httpSeconds: number; busySeconds: number }): void {
     this.#answers.observe({ part: 'whole' }, seconds);
-    this.#answers.observe({ part: 'event_loop' }, busySeconds);
+    this.#answers.observe({ part: 'event_loop' }, httpSeconds + busySeconds);
+    this.#answers.observe({ part: 'http_thread' }, httpSeconds);
+    this.#answers.observe({ part: 'call_thread' }, busySeconds);
   }
 
   add(reader: MetricReader): void {

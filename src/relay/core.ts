@@ -102,7 +102,10 @@ export class RelayCore {
     this.#lookups = options.recovery === null ? null : new LimitedLookups(options.recovery);
   }
 
-  /** Decides on one datagram from a client, whose address is 4 or 16 bytes at `ipOffset`. Counts nothing but flows. */
+  /**
+   * Decides on one datagram from a client, whose address is 4 or 16 bytes at `ipOffset`. Counts nothing but flows.
+   * `relayed`: it is the payload of the current entry, which came through another relay.
+   */
   fromClient(
     data: Uint8Array,
     offset: number,
@@ -112,8 +115,29 @@ export class RelayCore {
     ipOffset: number,
     port: number,
     now: number,
+    relayed = false,
   ): ClientVerdict {
-    return this.#route(data, offset, length, family, ip, ipOffset, port, now, false);
+    const kind = length === 0 ? 'other' : datagramKind(data[offset]);
+    if (kind === 'other') return 'not-webrtc';
+    let flow = this.flows.find(ip, ipOffset, family, port);
+    if (kind === 'stun') {
+      const stunClass = this.#stun.read(data, offset, length);
+      if (stunClass === 'malformed') return 'stun-malformed';
+      if (stunClass === 'binding-request') return this.#byToken(flow, data, family, ip, ipOffset, port, now, relayed);
+    }
+    if (flow < 0 && relayed && this.trunk.hasTarget) flow = this.#fromHint(now);
+    if (flow < 0) return this.#unknown(family, ip, ipOffset, port, now);
+    const { flows } = this;
+    flows.touch(flow, now);
+    const at = flow * LOCATOR_BYTES;
+    const cluster = clusterOfTarget(flows.targets, at);
+    if (cluster < 0) return this.#forward(flows.targets, at);
+    if (relayed) return 'relay-loop';
+    const verdict = this.#toCluster(cluster, family, ip, ipOffset, port);
+    if (verdict !== 'forward' || flows.tokenCluster(flow) !== cluster) return verdict;
+    this.hint = flows.tokenTargets;
+    this.hintOffset = at;
+    return verdict;
   }
 
   /** Opens a datagram from the IPv4 peer whose address is at `ipOffset`; null: go on with `nextEntry`. */
@@ -200,40 +224,6 @@ export class RelayCore {
     if (this.#options.recovery !== null) this.#refresh(this.#options.recovery, now);
   }
 
-  #route(
-    data: Uint8Array,
-    offset: number,
-    length: number,
-    family: 4 | 6,
-    ip: Uint8Array,
-    ipOffset: number,
-    port: number,
-    now: number,
-    relayed: boolean,
-  ): ClientVerdict {
-    const kind = length === 0 ? 'other' : datagramKind(data[offset]);
-    if (kind === 'other') return 'not-webrtc';
-    let flow = this.flows.find(ip, ipOffset, family, port);
-    if (kind === 'stun') {
-      const stunClass = this.#stun.read(data, offset, length);
-      if (stunClass === 'malformed') return 'stun-malformed';
-      if (stunClass === 'binding-request') return this.#byToken(flow, data, family, ip, ipOffset, port, now, relayed);
-    }
-    if (flow < 0 && relayed && this.trunk.hasTarget) flow = this.#fromHint(now);
-    if (flow < 0) return this.#unknown(family, ip, ipOffset, port, now);
-    const { flows } = this;
-    flows.touch(flow, now);
-    const at = flow * LOCATOR_BYTES;
-    const cluster = clusterOfTarget(flows.targets, at);
-    if (cluster < 0) return this.#forward(flows.targets, at);
-    if (relayed) return 'relay-loop';
-    const verdict = this.#toCluster(cluster, family, ip, ipOffset, port);
-    if (verdict !== 'forward' || flows.tokenCluster(flow) !== cluster) return verdict;
-    this.hint = flows.tokenTargets;
-    this.hintOffset = at;
-    return verdict;
-  }
-
   #byToken(
     flow: number,
     data: Uint8Array,
@@ -277,7 +267,7 @@ export class RelayCore {
     const { trunk } = this;
     if (trunk.hasVia) return 'relay-loop';
     const { payloadOffset, payloadLength, family, ipOffset, port } = trunk;
-    return this.#route(this.#trunkData, payloadOffset, payloadLength, family, this.#trunkData, ipOffset, port, now, true);
+    return this.fromClient(this.#trunkData, payloadOffset, payloadLength, family, this.#trunkData, ipOffset, port, now, true);
   }
 
   /** Makes a flow for the client of the current entry as the other relay knows it; -1 when it says nothing usable. */

@@ -2,6 +2,9 @@ import { AddressTable } from '../net/address-table.ts';
 import { LOCATOR_BYTES } from '../wire/locator.ts';
 import { UFRAG_LENGTH } from '../wire/routing-token.ts';
 
+/** A flow's place in the order of use is right to within this: it need not move with every packet. */
+const TOUCH_GRAIN_MS = 100;
+
 /**
  * Client address → transceiver, in fixed-size records: about 100 bytes per flow, nothing allocated per packet.
  *
@@ -23,7 +26,7 @@ export class FlowTable {
 
   constructor(capacity: number) {
     this.capacity = capacity;
-    this.#table = new AddressTable({ capacity, onRemove: (flow) => this.#marks.fill(0, flow, flow + 1) });
+    this.#table = new AddressTable({ capacity, grain: TOUCH_GRAIN_MS, onRemove: (flow) => this.#marks.fill(0, flow, flow + 1) });
     this.targets = new Uint8Array(capacity * LOCATOR_BYTES);
     this.tokenTargets = new Uint8Array(capacity * LOCATOR_BYTES);
     this.#tokens = new Uint8Array(capacity * UFRAG_LENGTH);

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs';
-import { DescriptorListener, type DescriptorStream } from '../net/descriptor-stream.ts';
+import { DescriptorListener, type DescriptorStream, isAbstract } from '../net/descriptor-stream.ts';
 import { requireLibc } from '../net/libc.ts';
 import { NetError } from '../net/net-error.ts';
 import { FLOW_RECORD_BYTES } from './flow-record.ts';
@@ -24,7 +24,7 @@ export interface HandoverHostOptions {
 /** The side that is there: waits at a path for a successor, and makes way for it. See handover-wire.ts. */
 export class HandoverHost {
   readonly #options: HandoverHostOptions;
-  readonly #listener: DescriptorListener;
+  #listener: DescriptorListener;
   readonly #streams = new Set<DescriptorStream>();
   #isBusy = false;
   #isGone = false;
@@ -32,7 +32,20 @@ export class HandoverHost {
   /** @throws {NetError} when it cannot listen at the path. */
   constructor(options: HandoverHostOptions) {
     this.#options = options;
-    this.#listener = DescriptorListener.open(requireLibc(), options.path, (stream) => void this.#serve(stream));
+    this.#listener = this.#listen();
+  }
+
+  #listen(): DescriptorListener {
+    return DescriptorListener.open(requireLibc(), this.#options.path, (stream) => void this.#serve(stream));
+  }
+
+  #listenAgain(): void {
+    if (!this.#listener.closed) return;
+    try {
+      this.#listener = this.#listen();
+    } catch (error) {
+      this.#options.onFailed(error as Error);
+    }
   }
 
   /** Nobody is served any more. For a successor that has taken over it is the sign that this process has let go of all. */
@@ -40,7 +53,7 @@ export class HandoverHost {
     this.#listener.close();
     for (const stream of this.#streams) stream.close();
     // A successor has a socket of its own there.
-    if (!this.#isGone) rmSync(this.#options.path, { force: true });
+    if (!this.#isGone && !isAbstract(this.#options.path)) rmSync(this.#options.path, { force: true });
   }
 
   async #serve(stream: DescriptorStream): Promise<void> {
@@ -91,14 +104,16 @@ export class HandoverHost {
         await writeFlows(stream, list, left());
       }
       await readFrame(stream, FRAMES.TAKEN, 0, left());
+      // The successor listens in its turn as soon as it has read that.
+      this.#listener.close();
       await writeFrame(stream, FRAMES.YOURS, new Uint8Array(0), left());
     } catch (error) {
       // The successor forwards nothing before it has read YOURS, and never will: its stream is closed.
       engine.release();
+      this.#listenAgain();
       throw error;
     }
     this.#isGone = true;
-    this.#listener.close();
     onGone({ flows: bytes / FLOW_RECORD_BYTES, heldMs: performance.now() - heldAt });
   }
 }

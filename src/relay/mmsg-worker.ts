@@ -1,8 +1,10 @@
+// The global of this name is a getter, which costs more than the call.
+import { performance } from 'node:perf_hooks';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { type Libc, kernelMemory, requireLibc } from '../net/libc.ts';
 import { ReceiveVector, SendVector, VectorMemory } from '../net/message-vector.ts';
 import type { TrunkBundles } from '../net/trunk-bundles.ts';
-import type { CounterBlock } from './counters.ts';
+import { type CounterBlock, counterIndex } from './counters.ts';
 import { Gathering } from './gathering.ts';
 import type { HistogramBlock } from './histograms.ts';
 import { PacketPath } from './packet-path.ts';
@@ -53,6 +55,11 @@ const SLOW_LOOP_MS = 5;
 const POLLIN = 1;
 const POLLFD_BYTES = 8;
 const REVENTS = 6;
+const LOOPS = counterIndex('loops');
+const LOOP_SECONDS = counterIndex('loopSeconds');
+const RECEIVE_CALLS = counterIndex('receiveCalls');
+const SEND_CALLS = counterIndex('sendCalls');
+const SEND_ERRORS = counterIndex('sendErrors');
 
 class MmsgLoop {
   readonly #libc: Libc;
@@ -73,6 +80,8 @@ class MmsgLoop {
   readonly #gathering: Gathering;
   readonly #sleepTime = kernelMemory(16);
   readonly #sleepNanoseconds: Uint32Array;
+  /** The last batch of one socket was full. */
+  #hasMore = false;
   #publicReady = false;
   #trunkReady = false;
   #nextTick = 0;
@@ -121,10 +130,11 @@ class MmsgLoop {
     this.#rest();
     let now = performance.now();
     for (;;) {
-      const pause = this.#publicReady || this.#trunkReady ? 0 : this.#gathering.pause;
-      if (pause > 0) this.#sleep(pause);
-      // A flood of one socket must not keep the other from being looked at.
-      else if (!this.#publicReady || !this.#trunkReady) this.#wait();
+      if (!this.#hasMore) {
+        const { pause } = this.#gathering;
+        if (pause > 0) this.#sleep(pause);
+        else this.#wait();
+      }
       const control = Atomics.load(this.#control, 0);
       if ((control & STOP) !== 0) return;
       if ((control & HOLD) !== 0) {
@@ -134,11 +144,13 @@ class MmsgLoop {
       }
       now = performance.now();
       if ((control & MAIL) !== 0) this.#readMail(now);
-      // A full batch means that more may wait; asking again after any other would mostly be a system call for nothing.
       const fromClients = this.#publicReady ? this.#drainPublic(now) : 0;
       const fromTrunk = this.#trunkReady ? this.#drainTrunk(now) : 0;
-      this.#publicReady = fromClients === RECEIVE_BATCH;
-      this.#trunkReady = fromTrunk === RECEIVE_BATCH;
+      // More may wait. Both are read then: a flood of one socket must not keep the other from being looked at, and to
+      // read an empty one costs less than to ask. After any smaller batch it would mostly be a system call for nothing.
+      this.#hasMore = fromClients === RECEIVE_BATCH || fromTrunk === RECEIVE_BATCH;
+      this.#publicReady = this.#hasMore;
+      this.#trunkReady = this.#hasMore;
       this.#gathering.hasRead(fromClients + fromTrunk, now);
       if (now >= this.#nextTick) {
         this.#nextTick = now + TICK_MS;
@@ -190,25 +202,25 @@ class MmsgLoop {
   }
 
   #countLoop(milliseconds: number): void {
-    this.#counters.add('loops', 1);
-    this.#counters.add('loopSeconds', milliseconds / 1000);
+    this.#counters.addAt(LOOPS, 1);
+    this.#counters.addAt(LOOP_SECONDS, milliseconds / 1000);
     this.#histograms.loop.observe(milliseconds / 1000);
     if (milliseconds > SLOW_LOOP_MS) this.#counters.add('slowLoops', 1);
   }
 
   #wait(): void {
-    const isIdle = !this.#publicReady && !this.#trunkReady;
-    const idleMs = Math.max(0, Math.min(POLL_MS, Math.ceil(this.#path.nextTickAt - performance.now())));
-    const ready = this.#libc.poll(this.#pollSet, 3, isIdle ? idleMs : 0) > 0;
-    this.#publicReady ||= ready && this.#pollSet[REVENTS] !== 0;
-    this.#trunkReady ||= ready && this.#pollSet[POLLFD_BYTES + REVENTS] !== 0;
-    if (ready && this.#pollSet[2 * POLLFD_BYTES + REVENTS] !== 0) this.#libc.read(this.#setup.wakeFd, this.#wakeCount, 8);
+    const { nextTickAt } = this.#path;
+    const limit = nextTickAt === Number.POSITIVE_INFINITY ? POLL_MS : Math.max(0, Math.min(POLL_MS, Math.ceil(nextTickAt - performance.now())));
+    if (this.#libc.poll(this.#pollSet, 3, limit) <= 0) return;
+    this.#publicReady = this.#pollSet[REVENTS] !== 0;
+    this.#trunkReady = this.#pollSet[POLLFD_BYTES + REVENTS] !== 0;
+    if (this.#pollSet[2 * POLLFD_BYTES + REVENTS] !== 0) this.#libc.read(this.#setup.wakeFd, this.#wakeCount, 8);
   }
 
   #drainPublic(now: number): number {
     const vector = this.#publicIn;
     const count = vector.receive(this.#setup.publicFd);
-    this.#counters.add('receiveCalls', 1);
+    this.#counters.addAt(RECEIVE_CALLS, 1);
     this.#histograms.receiveBatch.observe(count);
     for (let i = 0; i < count; i++) {
       vector.read(i);
@@ -223,7 +235,7 @@ class MmsgLoop {
   #drainTrunk(now: number): number {
     const vector = this.#trunkIn;
     const count = vector.receive(this.#setup.trunkFd);
-    this.#counters.add('receiveCalls', 1);
+    this.#counters.addAt(RECEIVE_CALLS, 1);
     this.#histograms.receiveBatch.observe(count);
     for (let i = 0; i < count; i++) {
       vector.read(i);
@@ -247,8 +259,8 @@ class MmsgLoop {
     const { calls, sent } = vector;
     vector.send(fd);
     this.#histograms.sendBatch.observe(vector.sent - sent);
-    this.#counters.add('sendCalls', vector.calls - calls);
-    this.#counters.add('sendErrors', vector.takeErrors());
+    this.#counters.addAt(SEND_CALLS, vector.calls - calls);
+    this.#counters.addAt(SEND_ERRORS, vector.takeErrors());
   }
 }
 

@@ -14,6 +14,8 @@ const CLIENT_SENT_BYTES = counterIndex('clientSentBytes');
 const FORWARDED = counterIndex('forwarded');
 const FORWARDED_TO_CLUSTER = counterIndex('forwardedToCluster');
 const RETURNED = counterIndex('returned');
+const TRUNK_RECEIVED = counterIndex('trunkReceived');
+const TRUNK_SENT = counterIndex('trunkSent');
 
 /** How an engine sends. Bytes are valid during the call only. */
 export interface PacketSinks {
@@ -121,7 +123,7 @@ export class PacketPath {
   ): void {
     const core = this.#core;
     const { trunk } = core;
-    this.#counters.add('trunkReceived', 1);
+    this.#counters.addAt(TRUNK_RECEIVED, 1);
     const fault = core.openTrunk(data, offset, length, ip, ipOffset, port);
     if (fault !== null) {
       this.#counters.drop(fault);
@@ -213,7 +215,7 @@ export class PacketPath {
   }
 
   #send(bundles: TrunkBundles): void {
-    this.#counters.add('trunkSent', bundles.count);
+    this.#counters.addAt(TRUNK_SENT, bundles.count);
     this.#sinks.toTrunk(bundles);
     bundles.clear();
   }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { fastify, LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { formatIp, parseIp, type TransportAddress } from '../wire/address.ts';
@@ -54,7 +54,7 @@ export function createBaseServer({ logger, metrics, ready, load, countRequest }:
   const app: FastifyInstance = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
-    genReqId: () => `req_${randomBytes(9).toString('base64url')}`,
+    genReqId: () => `req_${randomUUID()}`,
     // Session configurations and offers are a few KiB. Parsers may ask for less, none for more.
     bodyLimit: 64 * 1024,
     // Longer than the idle time of common load balancers (60 s), so that they close idle connections and we do not.
@@ -65,16 +65,18 @@ export function createBaseServer({ logger, metrics, ready, load, countRequest }:
     frameworkErrors: answerError,
     routerOptions: { maxParamLength: 200 },
   });
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('X-Request-Id', request.id).header('X-Content-Type-Options', 'nosniff');
+    done();
   });
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const route = request.is404 ? 'unknown' : (request.routeOptions.url ?? 'unknown');
     const { method } = request;
     const status = reply.statusCode;
     const seconds = reply.elapsedTime / 1000;
     countRequest?.({ method, route, status, seconds });
     request.log.debug({ method, route, status, ms: Math.round(seconds * 1000) }, 'request answered');
+    done();
   });
   app.setErrorHandler(answerError);
   app.setNotFoundHandler((request, reply) => answerError(new CallError(404, 'not_found', 'There is nothing at this address.'), request, reply));

@@ -59,7 +59,7 @@ export interface CallAnswer {
   readonly answer: string;
   /** Opaque entity tag of the ICE session (RFC 9725, section 4.3.1), without quotes; changes with each ICE restart. */
   readonly etag: string;
-  /** What the answer has cost the thread that holds the call: for that long it could do nothing else. */
+  /** What the thread that holds the call has computed for the answer. */
   readonly busySeconds: number;
 }
 

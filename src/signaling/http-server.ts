@@ -6,6 +6,7 @@ import { Authenticator } from './credentials.ts';
 import { allowLocalOnly } from './local-only.ts';
 import { realtimeApi, type AnswerTimes } from './realtime-api.ts';
 import { serveTalkPage } from './talk-page.ts';
+import { warmUpAnswers } from './warm-up.ts';
 
 export interface HttpServerOptions extends AdminServerOptions {
   readonly calls: CallService;
@@ -23,6 +24,7 @@ export interface HttpServerOptions extends AdminServerOptions {
 /** The HTTP API with its probes and, if wanted, the talk page. */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { calls, apiKey, ready, publicDirectory, countAnswer } = options;
+  await warmUpAnswers(options.secret, options.logger);
   const clientSecrets = new ClientSecrets(options.secret, options.previousSecret);
   const authenticator = new Authenticator(apiKey, clientSecrets);
   const app = createBaseServer(options);

@@ -2,6 +2,7 @@ import fastifyMultipart from '@fastify/multipart';
 import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import { z } from 'zod';
 import type { SessionConfig } from '../conversation/session-config.ts';
+import { threadTime } from '../observe/thread-time.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { INGRESS_HEADER, type IngressHeaders } from '../wire/ingress-header.ts';
 import { readCallRequest } from './call-request.ts';
@@ -24,8 +25,10 @@ export interface RealtimeApiOptions {
 }
 
 export interface AnswerTimes {
-  /** From the offer read to the answer ready, the way to the worker and back included. */
+  /** From the offer read to the answer written, the way to the worker and back included. */
   readonly seconds: number;
+  /** What of it this thread has computed. */
+  readonly httpSeconds: number;
   /** See `CallAnswer`. */
   readonly busySeconds: number;
 }
@@ -94,19 +97,25 @@ export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOpti
   app.post(CLIENT_SECRETS, { onRequest: authenticate }, createClientSecret);
 
   const createCall = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    const from = performance.now();
+    const busyFrom = threadTime();
     requireUnexpired(request.credential);
     const call = { ...(await readCallRequest(request, request.credential)), ...readIngress(request, ingressHeaders) };
     if (!ready()) throw new CallError(503, 'not_ready', 'This server takes no new calls at the moment.');
     if (pendingOffers >= MAX_PENDING_OFFERS) throw new CallError(503, 'server_busy', 'Too many calls are being set up.');
     pendingOffers++;
     try {
-      const from = performance.now();
-      const { id, answer, etag, busySeconds } = await calls.createCall(call);
-      countAnswer?.({ seconds: (performance.now() - from) / 1000, busySeconds });
+      const answering = calls.createCall(call);
+      const asked = threadTime();
+      const { id, answer, etag, busySeconds } = await answering;
+      const answered = threadTime();
       // Nobody would ever send a packet to it: free its place now rather than when ICE gives up.
       if (request.raw.socket.destroyed) await calls.hangup(id, 'client_gone');
       if (call.eventsChannelId !== undefined) reply.header(EVENTS_CHANNEL_HEADER, call.eventsChannelId);
-      return reply.code(201).type(SDP).headers({ Location: `${CALLS}/${id}`, ETag: formatEntityTag(etag) }).send(answer);
+      void reply.code(201).type(SDP).headers({ Location: `${CALLS}/${id}`, ETag: formatEntityTag(etag) }).send(answer);
+      const httpSeconds = (asked - busyFrom + threadTime() - answered) / 1000;
+      countAnswer?.({ seconds: (performance.now() - from) / 1000, httpSeconds, busySeconds });
+      return reply;
     } finally {
       pendingOffers--;
     }

@@ -33,9 +33,10 @@ const METHODS: Readonly<Record<string, readonly HTTPMethods[]>> = {
  * @param extra headers beyond those of the API
  */
 export async function openToAnyOrigin(app: FastifyInstance, extra: { allowed?: string[]; exposed?: string[] } = {}): Promise<void> {
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('Cache-Control', 'no-store');
     advertise(request, reply);
+    done();
   });
   await app.register(fastifyCors, {
     origin: '*',

@@ -45,6 +45,11 @@ const LINGER_MS = 250;
 /** How long it waits before that for the channel that carries them, when that is not open yet. */
 const EVENTS_OPEN_MS = 2_000;
 
+/** Entity tag of an ICE session whose server side has had so many ufrags. */
+export function entityTag(ufrags: number): string {
+  return `ice-${ufrags}`;
+}
+
 /** One call: a WebRTC session, and the conversation that an agent leads over it. */
 export class Call implements ConversationPort {
   readonly id: string;
@@ -99,7 +104,7 @@ export class Call implements ConversationPort {
 
   /** Entity tag of the ICE session: changes with each ICE restart. */
   get etag(): string {
-    return `ice-${this.ufrags.length}`;
+    return entityTag(this.ufrags.length);
   }
 
   /** To be followed by `drain`. @returns true when the datagram authenticated. */

@@ -24,6 +24,8 @@ export interface ShardOptions {
   /** The longest that a call may last. */
   readonly maxDurationMs: number;
   readonly trunkMtu: number;
+  /** See `AnswererOptions.earlySending`. */
+  readonly earlyMedia: boolean;
   readonly logLevel: LogLevel;
 }
 

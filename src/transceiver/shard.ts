@@ -5,6 +5,7 @@ import { TrunkBundler } from '../net/trunk-bundler.ts';
 import type { UdpSocket, UdpSocketHandler } from '../net/udp-socket.ts';
 import { createLogger, type Logger } from '../observe/log.ts';
 import type { MetricReading } from '../observe/metrics.ts';
+import { threadTime } from '../observe/thread-time.ts';
 import {
   CallError,
   type CallAnswer,
@@ -21,7 +22,7 @@ import { RoutingKeys, type RoutingTokenFields } from '../wire/routing-token.ts';
 import { StunUsernameReader } from '../wire/stun-username.ts';
 import { TrunkCookies, TrunkReader, type TrunkError } from '../wire/trunk.ts';
 import { answerOffer, answerRestart } from './answer.ts';
-import { Call, EVENTS_LABEL, type CallHost } from './call.ts';
+import { Call, entityTag, EVENTS_LABEL, type CallHost, type CallOptions } from './call.ts';
 import { ClientPaths, type ClientPath } from './client-paths.ts';
 import { DatagramScratch } from './datagram-scratch.ts';
 import { MediaClock } from './media-clock.ts';
@@ -69,6 +70,8 @@ export class Shard implements UdpSocketHandler, CallHost {
     prepare: (call) => call.prepare(),
   });
   readonly #media = new MediaTotals();
+  /** Calls that have been answered and are yet to be brought up, by ufrag. */
+  readonly #answered = new Map<string, CallOptions>();
   readonly #calls = new Map<string, Call>();
   readonly #byUfrag = new Map<string, Call>();
   readonly #paths = new ClientPaths();
@@ -81,6 +84,8 @@ export class Shard implements UdpSocketHandler, CallHost {
   #socket: UdpSocket | null = null;
   #bundler: TrunkBundler | null = null;
   #locator: Locator | null = null;
+  /** Of the next call, made while nobody waits for them. */
+  #names: CallNames | null = null;
   readonly #counters = new ShardCounters();
 
   constructor(
@@ -113,6 +118,7 @@ export class Shard implements UdpSocketHandler, CallHost {
       mtu: this.#options.trunkMtu,
     });
     this.#locator = { kind: 0, address: this.advertised };
+    this.#names = this.#newNames();
     this.#warmUp(WARM_UP_CALLS);
   }
 
@@ -139,39 +145,38 @@ export class Shard implements UdpSocketHandler, CallHost {
     return this.#agents.map(({ name }) => name);
   }
 
-  /** @throws {CallError} 400 for an offer that cannot be served. */
+  /**
+   * Answers an offer. Whatever can be wrong with it is found out here; the call itself is brought up when the answer is on
+   * its way, at the latest when something is asked of it or its first packet comes.
+   * @throws {CallError} 400 for an offer that cannot be served.
+   */
   createCall({ offer, session: sessionConfig, ingress = this.#options.ingress, eventsChannelId: declared }: CallRequest): CallAnswer {
     const now = performance.now();
+    const busyFrom = threadTime();
     const eventsChannelId = declared ?? null;
-    const agent = this.#agentFor(sessionConfig);
-    const token = this.#freeToken();
-    const answerer = this.#answer(offer, token.ufrag, ingress, eventsChannelId, now);
-    const id = this.#callIdKeys.encodeCallId(token, randomFillSync);
-    const log = this.log.child({ call: id.slice(0, 12) });
-    const call = new Call({
+    const { id, ufrag } = this.#takeNames();
+    const answerer = this.#answer(offer, ufrag, ingress, eventsChannelId, now);
+    if (this.#answered.size === 0) setImmediate(() => this.#bringUp());
+    this.#answered.set(ufrag, {
       id,
-      ufrag: token.ufrag,
+      ufrag,
       answerer,
       sessionConfig,
       ingress,
-      agent,
+      agent: this.#agentFor(sessionConfig),
       host: this,
-      log,
+      log: this.log,
       now,
       maxDurationMs: this.#options.maxDurationMs,
       eventsChannelId,
     });
-    this.#calls.set(id, call);
-    this.#byUfrag.set(token.ufrag, call);
     this.#counters.callsStarted++;
-    call.drain(now);
-    this.#clock.add(call);
-    log.info({ agent: agent.name }, 'call accepted');
-    return { id, answer: answerer.answer, etag: call.etag, busySeconds: (performance.now() - now) / 1000 };
+    return { id, answer: answerer.answer, etag: entityTag(1), busySeconds: (threadTime() - busyFrom) / 1000 };
   }
 
   /** Ends a call. One that has ended already is no fault: a caller's goodbye over UDP may overtake its DELETE. */
   hangup(callId: string, reason: string): void {
+    this.#bringUp();
     this.#calls.get(callId)?.close(reason, performance.now());
     this.#bundler?.flush();
   }
@@ -200,6 +205,7 @@ export class Shard implements UdpSocketHandler, CallHost {
   }
 
   stats(): MetricReading[] {
+    this.#bringUp();
     const readings = this.#counters.readings(this.#options.index, {
       calls: this.#calls.size,
       socket: this.#socket!.counters,
@@ -210,15 +216,17 @@ export class Shard implements UdpSocketHandler, CallHost {
 
   /** How much is remembered: nothing, when no call is left. */
   sizes(): { readonly callCount: number; readonly pathCount: number } {
-    return { callCount: this.#calls.size + this.#byUfrag.size, pathCount: this.#paths.size };
+    return { callCount: this.#answered.size + this.#calls.size + this.#byUfrag.size, pathCount: this.#paths.size };
   }
 
   dump(callId: string): object | null {
+    this.#bringUp();
     return this.#calls.get(callId)?.dump() ?? null;
   }
 
   /** Tells all agents that the server stops when `withinMs` have passed. */
   announceStop(withinMs: number): void {
+    this.#bringUp();
     const now = performance.now();
     for (const call of this.#calls.values()) call.announceStop(withinMs, now);
   }
@@ -226,6 +234,7 @@ export class Shard implements UdpSocketHandler, CallHost {
   /** Ends all calls and closes the socket. */
   async close(reason: string): Promise<void> {
     this.#closed = true;
+    this.#bringUp();
     const now = performance.now();
     for (const call of this.#calls.values()) call.close(reason, now);
     this.#bundler?.flush();
@@ -246,6 +255,7 @@ export class Shard implements UdpSocketHandler, CallHost {
       this.#counters.drops['wrong-direction']++;
       return;
     }
+    this.#bringUp();
     const now = performance.now();
     this.#draining = true;
     while (reader.next()) this.#clientDatagram(data, reader, relay, now);
@@ -316,15 +326,42 @@ export class Shard implements UdpSocketHandler, CallHost {
   }
 
   #liveCall(callId: string): Call {
+    this.#bringUp();
     const call = this.#calls.get(callId);
     if (!call) throw new CallError(404, 'call_not_found', `There is no call ${callId}.`);
     return call;
   }
 
+  /** Makes calls of all that have been answered. */
+  #bringUp(): void {
+    if (this.#answered.size === 0) return;
+    const now = performance.now();
+    for (const options of this.#answered.values()) {
+      this.#answered.delete(options.ufrag);
+      const log = this.log.child({ call: options.id.slice(0, 12) });
+      const call = new Call({ ...options, log });
+      this.#calls.set(call.id, call);
+      this.#byUfrag.set(options.ufrag, call);
+      call.drain(now);
+      this.#clock.add(call);
+      log.info({ agent: options.agent.name }, 'call accepted');
+    }
+    this.#names ??= this.#newNames();
+  }
+
   #answer(offer: string, ufrag: string, candidates: readonly TransportAddress[], eventsChannelId: number | null, now: number): Answerer {
     const channels = eventsChannelId === null ? [] : [{ label: EVENTS_LABEL, negotiated: true, id: eventsChannelId }];
     try {
-      return answerOffer({ offer, ufrag, certificate: this.#certificate, candidates, ciphers: this.#ciphers, channels, now });
+      return answerOffer({
+        offer,
+        ufrag,
+        certificate: this.#certificate,
+        candidates,
+        ciphers: this.#ciphers,
+        earlySending: this.#options.earlyMedia,
+        channels,
+        now,
+      });
     } catch (error) {
       this.#counters.offersRefused++;
       throw error;
@@ -353,14 +390,36 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#bundler?.flush();
   }
 
+  /** Those that were made ahead, unless a restart of ICE has taken the same since. */
+  #takeNames(): CallNames {
+    const names = this.#names;
+    this.#names = null;
+    return names && this.#isFree(names.ufrag) ? names : this.#newNames();
+  }
+
+  #newNames(): CallNames {
+    const token = this.#freeToken();
+    return { id: this.#callIdKeys.encodeCallId(token, randomFillSync), ufrag: token.ufrag };
+  }
+
   /** A routing token whose nonce, and therefore whose text, no live call of this shard has. */
   #freeToken(): RoutingTokenFields & { readonly ufrag: string } {
     for (;;) {
       const fields = { cluster: this.#options.cluster, locator: this.#locator!, nonce: randomInt(NONCES) };
       const ufrag = this.#routingKeys.encodeUfrag(fields);
-      if (!this.#byUfrag.has(ufrag)) return { ...fields, ufrag };
+      if (this.#isFree(ufrag)) return { ...fields, ufrag };
     }
   }
+
+  #isFree(ufrag: string): boolean {
+    return !this.#byUfrag.has(ufrag) && !this.#answered.has(ufrag);
+  }
+}
+
+/** What a call is called: in URLs, and in its packets. */
+interface CallNames {
+  readonly id: string;
+  readonly ufrag: string;
 }
 
 function newPath(data: Uint8Array, reader: TrunkReader, call: Call, relay: TransportAddress): ClientPath {

@@ -29,6 +29,8 @@ export interface TransceiverOptions {
   readonly maxCalls?: number;
   /** Largest UDP payload on the trunk, bytes. Default 1,472. */
   readonly trunkMtu?: number;
+  /** Send to a caller whose certificate has not been verified yet, see `AnswererOptions.earlySending`. Default true. */
+  readonly earlyMedia?: boolean;
   readonly logLevel?: LogLevel;
 }
 
@@ -77,6 +79,7 @@ export async function startTransceiver(options: TransceiverOptions): Promise<Tra
     agentSettings: options.agentSettings ?? {},
     maxDurationMs: options.maxDurationMs ?? DEFAULT_MAX_DURATION_MS,
     trunkMtu: options.trunkMtu ?? DEFAULT_TRUNK_MTU,
+    earlyMedia: options.earlyMedia ?? true,
     logLevel: options.logLevel ?? 'info',
   }));
   const started = await Promise.allSettled(shards.map((shard) => shard.ready));

@@ -8,8 +8,12 @@ export const INGRESS_HEADER = 'earshot-ingress';
 export type IngressHeaderFault = 'malformed' | 'wrong-proof' | 'expired';
 
 const INFO = 'earshot gateway v1';
-/** Enough for a request under way and for clocks that differ, ms. */
+/** At most, and ten seconds less at least: enough for a request under way and for clocks that differ, ms. */
 const LIFETIME_MS = 60_000;
+/** Headers of the same addresses are the same for so long, ms: a proof takes a tenth of the time that a gateway adds. */
+const STEP_MS = 10_000;
+/** Headers that are kept, for as many lists of addresses. */
+const MAX_KEPT = 1024;
 /** More candidates only cost the caller checks. */
 const MAX_ADDRESSES = 8;
 const PATTERN = /^([^;]{1,512}); *expires=(\d{1,12}); *proof=([A-Za-z0-9_-]{43})$/;
@@ -26,6 +30,8 @@ const PATTERN = /^([^;]{1,512}); *expires=(\d{1,12}); *proof=([A-Za-z0-9_-]{43})
  */
 export class IngressHeaders {
   readonly #keys: readonly Uint8Array[];
+  /** By what is signed. */
+  readonly #made = new Map<string, string>();
 
   /** `previous` is still accepted, never used for new headers. */
   constructor(secret: string, previous?: string) {
@@ -34,8 +40,14 @@ export class IngressHeaders {
 
   /** @param unixMs the time now, as of `Date.now()` */
   format(addresses: readonly TransportAddress[], unixMs: number): string {
-    const signed = `${addresses.map(formatAddress).join(', ')}; expires=${Math.floor((unixMs + LIFETIME_MS) / 1000)}`;
-    return `${signed}; proof=${proofOf(signed, this.#keys[0]).toString('base64url')}`;
+    const signed = `${addresses.map(formatAddress).join(', ')}; expires=${(Math.floor(unixMs / STEP_MS) * STEP_MS + LIFETIME_MS) / 1000}`;
+    let header = this.#made.get(signed);
+    if (header === undefined) {
+      header = `${signed}; proof=${proofOf(signed, this.#keys[0]).toString('base64url')}`;
+      if (this.#made.size === MAX_KEPT) this.#made.clear();
+      this.#made.set(signed, header);
+    }
+    return header;
   }
 
   /** The addresses, best first and at least one; or why the header cannot be trusted. Never throws. */

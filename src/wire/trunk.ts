@@ -42,6 +42,7 @@ const ENTRY_FLAG_VIA = 1;
 const ENTRY_FLAG_VERIFIED = 2;
 const ENTRY_FLAG_TARGET = 4;
 const ENTRY_FLAG_CONTROL = 8;
+const KNOWN_ENTRY_FLAGS = ENTRY_FLAG_VIA | ENTRY_FLAG_VERIFIED | ENTRY_FLAG_TARGET | ENTRY_FLAG_CONTROL;
 const ENTRY_FIXED_BYTES = 6;
 
 /** The eight bytes by which trunk peers know each other: sends the current secret's, accepts the previous one's. */
@@ -195,6 +196,8 @@ export class TrunkReader {
     const family = data[at + 2];
     if (family !== 4 && family !== 6) return this.#fail();
     const flags = data[at + 3];
+    // What another flag brings along, and where the payload is then, is not known.
+    if ((flags & ~KNOWN_ENTRY_FLAGS) !== 0) return this.#fail();
     this.payloadLength = (data[at] << 8) | data[at + 1];
     this.family = family;
     this.verified = (flags & ENTRY_FLAG_VERIFIED) !== 0;

@@ -10,7 +10,7 @@ import { parseClusters } from '../../src/clusters/parse-clusters.ts';
 import { PROJECT } from '../support/paths.ts';
 import { CHART, helm, type Manifest, render } from './helm.ts';
 import { faultsOf } from './kubernetes-schemas.ts';
-import { commandLine, type Container, containers, ownContainers, type Workload, workloads } from './pods.ts';
+import { commandLine, type Container, containers, ownContainers, portNumber, portOfFlag, type Workload, workloads } from './pods.ts';
 
 const VALUE_SETS = readdirSync(path.join(PROJECT, 'test/deploy/values'));
 const SECRETS = ['EARSHOT_SECRET', 'EARSHOT_SECRET_PREVIOUS'];
@@ -64,22 +64,25 @@ for (const values of VALUE_SETS) {
 
     test('probes, services and autoscalers point at what exists', () => {
       for (const container of containers(manifests)) {
-        const names = container.ports.map(({ name }) => name);
+        const names = (container.ports ?? []).map(({ name }) => name);
         assert.deepEqual(names, [...new Set(names)]);
         for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe']) {
-          const { httpGet, tcpSocket } = (container[probe] ?? {}) as { httpGet?: { port: string; path: string }; tcpSocket?: { port: string } };
-          const port = (httpGet ?? tcpSocket)?.port;
-          if (port !== undefined) assert.ok(names.includes(port), `${container.name}: ${probe} asks port ${port}`);
-          if (httpGet) assert.ok(['/healthz', '/readyz'].includes(httpGet.path));
+          const { httpGet, tcpSocket } = (container[probe] ?? {}) as { httpGet?: { port: string | number; path: string }; tcpSocket?: { port: string } };
+          if (tcpSocket) assert.ok(names.includes(tcpSocket.port), `${container.name}: ${probe} asks port ${tcpSocket.port}`);
+          if (!httpGet) continue;
+          assert.equal(portNumber(container, httpGet.port), portOfFlag(container, '--http'), `${container.name}: ${probe}`);
+          assert.ok(['/healthz', '/readyz'].includes(httpGet.path));
         }
         assert.ok(container['readinessProbe'], `${container.name} has a readiness probe`);
       }
       for (const service of manifests.filter(({ kind }) => kind === 'Service')) {
-        const { selector, ports } = service['spec'] as { selector: Record<string, string>; ports: { targetPort: string; protocol: string }[] };
+        const { selector, ports } = service['spec'] as { selector: Record<string, string>; ports: { name: string; targetPort: string | number; protocol: string }[] };
         const [target] = all.filter((each) => selects(selector, each));
-        for (const { targetPort, protocol } of ports) {
-          const found = target.spec.template.spec.containers[0].ports.find(({ name }) => name === targetPort);
-          assert.equal(found?.protocol, protocol, `${service.metadata.name}: ${targetPort}`);
+        const [container] = target.spec.template.spec.containers;
+        for (const { name, targetPort, protocol } of ports) {
+          const declared = container.ports?.find((port) => port.name === targetPort);
+          if (declared) assert.equal(declared.protocol, protocol, `${service.metadata.name}: ${targetPort}`);
+          else assert.equal(targetPort, portOfFlag(container, name === 'media' ? '--udp' : '--http'), `${service.metadata.name}: ${targetPort}`);
         }
       }
       for (const scaler of manifests.filter(({ kind }) => kind === 'HorizontalPodAutoscaler')) {
@@ -117,7 +120,7 @@ for (const values of VALUE_SETS) {
       const { ingress } = policy['spec'] as { ingress: { from?: { podSelector?: { matchLabels: Record<string, string> } }[]; ports: { protocol: string; port: number; endPort: number }[] }[] };
       const trunk = ingress.filter(({ ports }) => ports.some(({ protocol }) => protocol === 'UDP'));
       const [transceiver] = all.filter((each) => componentOf(each) === 'transceiver');
-      const ports = transceiver.spec.template.spec.containers[0].ports.filter(({ protocol }) => protocol === 'UDP').map(({ containerPort }) => containerPort);
+      const ports = transceiver.spec.template.spec.containers[0].ports!.filter(({ protocol }) => protocol === 'UDP').map(({ containerPort }) => containerPort);
       assert.equal(trunk.length, 1);
       assert.deepEqual(trunk[0].ports, [{ protocol: 'UDP', port: Math.min(...ports), endPort: Math.max(...ports) }]);
       const pods = (trunk[0].from ?? []).flatMap(({ podSelector }) => (podSelector ? [podSelector.matchLabels] : []));
@@ -148,6 +151,17 @@ test('what is misspelt, of the wrong type or missing is refused in a sentence', 
   assert.throws(() => render(['minimal.yaml'], ['relay.replicas=many']), /relay\/replicas/);
   assert.throws(() => render(['minimal.yaml'], ['ingress={203.0.113.7}']), /ingress/);
   assert.throws(() => render([]), /ingress is empty: give the public UDP address of the relays/);
+});
+
+test('with a handover the new relay comes first, and nothing binds the ports of a node to one pod', () => {
+  const [relay] = workloads(render(['host-network.yaml'])).filter((each) => componentOf(each) === 'relay');
+  const { updateStrategy, template } = relay.spec as Workload['spec'] & { updateStrategy: { rollingUpdate: object } };
+  assert.deepEqual(updateStrategy.rollingUpdate, { maxSurge: 1, maxUnavailable: 0 });
+  const [container] = template.spec.containers;
+  assert.equal(container.ports, undefined, 'a port of a container on the host is reserved for its pod');
+  assert.ok(container.args.includes('--stay-after-handover'));
+  assert.ok(container.args.includes('--handover=@voice/edge-earshot'), 'no file: none is writable');
+  assert.throws(() => render(['minimal.yaml'], ['relay.handover=true']), /relay.handover needs relay.kind=DaemonSet and relay.hostNetwork=true/);
 });
 
 test('a secret is made when none is given, and none is made when one exists', () => {

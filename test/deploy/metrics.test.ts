@@ -150,5 +150,5 @@ function gatewayReadings(): MetricReading[] {
   counters.limited('address');
   const place = { latitude: 0, longitude: 0 };
   const cluster = { id: 0, name: 'somewhere', place, signaling: new URL('http://192.0.2.1'), transceiver: null, trunk: [], direct: false, capacity: null, ingress: [] };
-  return counters.readings([{ cluster, condition: 'ready', load: 0 }]);
+  return counters.readings([{ cluster, condition: 'ready', load: 0 }], [{ address: '192.0.2.1:3478', condition: 'ready' }]);
 }

@@ -6,7 +6,8 @@ export interface Container {
   readonly image: string;
   readonly args: readonly string[];
   readonly env?: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: unknown }[];
-  readonly ports: readonly { readonly name: string; readonly containerPort: number; readonly protocol: 'TCP' | 'UDP' }[];
+  /** None where two pods share the host's ports. */
+  readonly ports?: readonly { readonly name: string; readonly containerPort: number; readonly protocol: 'TCP' | 'UDP' }[];
   readonly resources: { readonly requests?: Readonly<Record<string, string>>; readonly limits?: Readonly<Record<string, string>> };
   readonly securityContext: {
     readonly allowPrivilegeEscalation: boolean;
@@ -51,4 +52,14 @@ export function ownContainers(manifests: readonly Manifest[]): Container[] {
 /** What a container runs: its arguments with `$(NAME)` replaced, as the kubelet does it. */
 export function commandLine({ args }: Container, variables: Readonly<Record<string, string>>): string[] {
   return args.map((arg) => arg.replace(/\$\((\w+)\)/g, (all, name: string) => variables[name] ?? all));
+}
+
+/** The number of a port that a probe or a Service names, which may be a number already. */
+export function portNumber({ ports = [] }: Container, port: string | number): number | undefined {
+  return typeof port === 'number' ? port : ports.find(({ name }) => name === port)?.containerPort;
+}
+
+/** The port in the value of a flag as `--http=0.0.0.0:9090`. */
+export function portOfFlag({ args }: Container, flag: string): number {
+  return Number(args.find((arg) => arg.startsWith(`${flag}=`))?.split(':').at(-1));
 }

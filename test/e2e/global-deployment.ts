@@ -1,9 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { EarshotProcess, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
-import { metric, pause } from './relay-deployment.ts';
+import { metric } from './relay-deployment.ts';
 
 const ENVIRONMENT = { EARSHOT_SECRET: 'a secret that all roles of this test share' };
 const CLUSTER = 2;

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { DelayedPath } from '../../bench/setup-parts/delayed-path.ts';
 import { concat } from '../support/audio.ts';
 import { Chromium } from '../support/chromium.ts';
 import { EarshotProcess, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
 import { ReferenceServer } from '../support/reference-server.ts';
-import { metric, pause } from './relay-deployment.ts';
+import { metric } from './relay-deployment.ts';
 import { utterance } from './voices.ts';
 
 const SECRETS = { EARSHOT_SECRET: 'a secret that both roles of this test share' };

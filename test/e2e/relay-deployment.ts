@@ -1,6 +1,7 @@
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Caller, type PlaceOptions } from '../../bench/call-parts/caller.ts';
 import { readStamp } from '../../bench/call-parts/stamp.ts';
 import { EarshotProcess, type ProcessExit, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
@@ -210,8 +211,4 @@ export async function metric(url: string, series: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
   const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `));
   return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ') + 1));
-}
-
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

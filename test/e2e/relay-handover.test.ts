@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Callers, Deployment, pause } from './relay-deployment.ts';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Callers, Deployment } from './relay-deployment.ts';
 
 const CALLS = 50;
 /** A frame per call every 20 ms, up and down again: so many before, between and after the restarts. */

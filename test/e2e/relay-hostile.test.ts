@@ -3,11 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseAddress } from '../../src/wire/address.ts';
 import { RoutingKeys } from '../../src/wire/routing-token.ts';
 import { TrunkCookies, TrunkEntry, writeTrunkHeader } from '../../src/wire/trunk.ts';
 import { bindingRequest } from '../relay/support/stun.ts';
-import { Callers, Deployment, pause } from './relay-deployment.ts';
+import { Callers, Deployment } from './relay-deployment.ts';
 
 const CALLS = 20;
 const FLOOD_MS = 3000;

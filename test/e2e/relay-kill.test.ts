@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { LibdatachannelCaller } from '../support/libdatachannel-caller.ts';
 import { PROJECT } from '../support/paths.ts';
 import { RedisServer } from '../support/redis.ts';
 import { percentile } from '../../bench/support/stats.ts';
-import { Callers, Deployment, pause } from './relay-deployment.ts';
+import { Callers, Deployment } from './relay-deployment.ts';
 
 const CALLS = 50;
 const TALKER = path.join(PROJECT, 'dist/test/e2e/relay-talker.js');

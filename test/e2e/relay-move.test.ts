@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Caller } from '../../bench/call-parts/caller.ts';
 import { startRelay, type Relay } from '../../src/relay/index.ts';
 import { parseAddress } from '../../src/wire/address.ts';
 import { EarshotProcess, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
-import { pause } from './relay-deployment.ts';
 
 const SECRET = 'a secret that both roles of this test share';
 const LOOPBACK = '127.0.0.1';

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { EarshotProcess, freeTcpPort, freeUdpPort } from '../support/earshot-process.ts';
 import { find, render } from '../deploy/helm.ts';
-import { commandLine, type Container, ownContainers } from '../deploy/pods.ts';
+import { commandLine, type Container, ownContainers, portNumber } from '../deploy/pods.ts';
 
 const SECRETS = { EARSHOT_SECRET: 'a secret of the chart tests', EARSHOT_API_KEY: 'key' };
 const OFFER = { method: 'POST', headers: { 'Content-Type': 'application/sdp', Authorization: 'Bearer key' }, body: 'v=0\r\n' };
@@ -37,10 +37,7 @@ test('the rendered containers start, become ready as their probes ask, and find 
       assert.ok(container, role);
       const process = new EarshotProcess(onThisMachine(container, folder), environment(container));
       started.push(process);
-      const { httpGet } = container['readinessProbe'] as { httpGet: { path: string; port: string } };
-      assert.equal(httpGet.path, '/readyz', 'what EarshotProcess asks');
-      const port = container.ports.find(({ name }) => name === httpGet.port)?.containerPort;
-      await process.ready(`http://127.0.0.1:${port}`);
+      await process.ready(probed(container));
     }
     // An offer that is none, through the gateway: the transceiver itself refuses it, with the key of the chart.
     const refused = await fetch(`http://127.0.0.1:${ports.gateway}/v1/realtime/calls`, OFFER);
@@ -51,6 +48,44 @@ test('the rendered containers start, become ready as their probes ask, and find 
     rmSync(folder, { recursive: true });
   }
 });
+
+test('a relay of a DaemonSet with handover passes its sockets to the next pod, waits, and the next does the same', async () => {
+  const ports = { http: await freeTcpPort(), udp: await freeUdpPort(), trunk: await freeUdpPort() };
+  const manifests = render(['host-network.yaml'], [
+    `relay.port=${ports.udp},relay.httpPort=${ports.http},relay.trunkPort=${ports.trunk},relay.bind=127.0.0.1,relay.drainSeconds=1`,
+    // The name of the socket is one of the machine.
+    `fullnameOverride=test-${process.pid}`,
+  ]);
+  const container = ownContainers(manifests).find(({ name }) => name === 'relay')!;
+  const started: EarshotProcess[] = [];
+  const start = async (): Promise<EarshotProcess> => {
+    const relay = new EarshotProcess(onThisMachine(container, tmpdir()), environment(container));
+    started.push(relay);
+    await relay.printed(/relay started/);
+    await relay.ready(probed(container));
+    return relay;
+  };
+  try {
+    let before = await start();
+    for (let update = 0; update < 2; update++) {
+      const next = await start();
+      assert.match(next.output, /took over from the relay before/);
+      await before.printed(/waiting for the signal to end/);
+      await before.stop();
+      before = next;
+    }
+    await before.stop();
+  } finally {
+    await Promise.all(started.map((each) => each.kill()));
+  }
+});
+
+/** The origin that the kubelet would ask. */
+function probed(container: Container): string {
+  const { httpGet } = container['readinessProbe'] as { httpGet: { path: string; port: string | number } };
+  assert.equal(httpGet.path, '/readyz', 'what EarshotProcess asks');
+  return `http://127.0.0.1:${portNumber(container, httpGet.port)}`;
+}
 
 /** As in the container, but for the volume's path and for addresses that others could reach. */
 function onThisMachine(container: Container, folder: string): string[] {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Cluster } from '../../src/clusters/clusters.ts';
-import { ClusterHealth, type Probe } from '../../src/gateway/cluster-health.ts';
+import { ClusterHealth } from '../../src/gateway/cluster-health.ts';
+import type { Probe } from '../../src/gateway/readiness.ts';
 
 const CLUSTER: Cluster = {
   id: 0, name: 'one', place: { latitude: 0, longitude: 0 }, signaling: new URL('http://127.0.0.1:1'), transceiver: null,

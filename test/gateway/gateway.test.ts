@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import type { Decision } from '../../src/gateway/gateway.ts';
 import { formatAddress } from '../../src/wire/address.ts';
 import { CallIdKeys } from '../../src/wire/call-id.ts';
 import { ANSWER, API_KEY, errorOf, FRAGMENT, OFFER, sendRaw, SECRET } from '../signaling/harness.ts';
-import { clusterEntry, startCluster, startStrangeCluster, startTestGateway, type ClusterName } from './support/clusters.ts';
+import { clusterEntry, PLACES, startCluster, startStrangeCluster, startTestGateway, type ClusterName } from './support/clusters.ts';
 
 const timeout = 20_000;
 const KEY = { Authorization: `Bearer ${API_KEY}` };
@@ -98,6 +99,35 @@ test('what the outer of two gateways chose for its caller, the inner one passes 
   assert.deepEqual(told, ['192.0.2.2:3478', '192.0.2.1:3478']);
   assert.equal((await fetch(outer.url + response.headers.get('location'), { method: 'DELETE', headers: KEY })).status, 200);
   assert.equal(frankfurt.calls.live.size, 0);
+});
+
+test('a relay that does not answer, or drains, is named after the others, in the answer, the explanation and the metrics', { timeout }, async () => {
+  await using frankfurt = await startCluster('frankfurt', 1);
+  let status = 200;
+  await using near = await startStrangeCluster('frankfurt', 8, (_request, response) => response.writeHead(status).end());
+  await using far = await startStrangeCluster('virginia', 9, (_request, response) => response.end());
+  await using gateway = await startTestGateway([
+    clusterEntry(frankfurt, { ingress: [{ address: '192.0.2.1:3478', http: near.url }, { address: '192.0.2.2:3478', ...PLACES.virginia, http: far.url }, { address: '192.0.2.3:3478', ...PLACES.tokyo }] }),
+  ]);
+  const told = async (): Promise<Pick<Decision, 'ingress' | 'avoided'> & { answered: string[] | undefined }> => {
+    const { ingress, avoided } = decisionOf(await gateway.offer('frankfurt'));
+    return { ingress, avoided, answered: frankfurt.calls.requests.at(-1)?.ingress?.map(formatAddress) };
+  };
+  const condition = (of: string): string | undefined =>
+    gateway.gateway.metrics().find(({ name, labels, value }) => name === 'earshot_gateway_ingress_condition' && labels?.['ingress'] === of && value === 1)?.labels?.['condition'];
+  const well = ['192.0.2.1:3478', '192.0.2.2:3478'];
+  assert.deepEqual(await told(), { ingress: well, avoided: [], answered: well });
+  assert.deepEqual(['192.0.2.1:3478', '192.0.2.3:3478'].map(condition), ['ready', 'unwatched']);
+
+  status = 503;
+  while (condition('192.0.2.1:3478') !== 'not-ready') await setTimeout(20);
+  const without = ['192.0.2.2:3478', '192.0.2.3:3478'];
+  assert.deepEqual(await told(), { ingress: without, avoided: [{ ingress: '192.0.2.1:3478', condition: 'not-ready' }], answered: without });
+
+  await near[Symbol.asyncDispose]();
+  while (condition('192.0.2.1:3478') !== 'unreachable') await setTimeout(20);
+  assert.deepEqual((await told()).avoided, [{ ingress: '192.0.2.1:3478', condition: 'unreachable' }]);
+  assert.ok(gateway.log.some((line) => line.includes('"ingress changed"') && line.includes('192.0.2.1:3478')));
 });
 
 test('any gateway brings hang-up and ICE restart to the cluster that the call id names', { timeout }, async () => {
@@ -233,7 +263,7 @@ test('a slow cluster is still good when there is no other', { timeout }, async (
   let asked = 0;
   frankfurt.calls.onCreate = async (request) => {
     asked++;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await setTimeout(100);
     return make(request);
   };
   await using gateway = await startTestGateway([clusterEntry(frankfurt)], { attemptTimeoutMs: 20 });
@@ -256,7 +286,7 @@ test('the call of a caller that is gone before the answer is hung up', { timeout
   frankfurt.calls.onCreate = async (request) => {
     aborter.abort();
     // Until the gateway has seen it: its socket to the caller closes in the same process.
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await setTimeout(100);
     return make(request);
   };
   await assert.rejects(fetch(`${gateway.url}/v1/realtime/calls`, {
@@ -347,7 +377,7 @@ test('a change of the clusters file moves new calls, and keeps what is known of 
   await gateway.writeClusters([clusterEntry(virginia), clusterEntry(frankfurt)]);
   const isReady = (name: string): boolean =>
     gateway.gateway.metrics().some(({ labels, value }) => value === 1 && labels?.['cluster'] === name && labels['condition'] === 'ready');
-  while (!isReady('virginia')) await new Promise((resolve) => setTimeout(resolve, 20));
+  while (!isReady('virginia')) await setTimeout(20);
   const { cluster, candidates } = decisionOf(await gateway.offer('virginia'));
   assert.equal(cluster, 'virginia');
   assert.deepEqual(candidates.map(({ condition }) => condition), ['ready', 'ready']);

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Cluster, Clusters, Ingress, Place } from '../../src/clusters/clusters.ts';
 import { distanceKm } from '../../src/gateway/distance.ts';
+import type { IngressCondition } from '../../src/gateway/ingress-health.ts';
 import { chooseIngress, CONDITIONS, reasonFor, steer, type ClusterState, type Condition, type Reason } from '../../src/gateway/steer.ts';
 import { formatAddress, parseAddress } from '../../src/wire/address.ts';
 
@@ -123,7 +124,7 @@ test('more load never brings a cluster forward', () => {
 });
 
 function ingress(address: string, at: Name, global = false): Ingress {
-  return { address: parseAddress(address), place: PLACES[at], global };
+  return { address: parseAddress(address), place: PLACES[at], global, http: null };
 }
 
 const WORLD: Clusters = (() => {
@@ -146,7 +147,30 @@ test('the ingress is the nearest to the caller that leads to the cluster, with a
     [null, 0, '192.0.2.1:1 [2001:db8::1]:1 192.0.2.2:1'],
   ];
   for (const [caller, id, addresses] of cases) {
-    const chosen = chooseIngress(caller && PLACES[caller], WORLD.list[id], WORLD);
+    const { addresses: chosen, avoided } = chooseIngress(caller && PLACES[caller], WORLD.list[id], WORLD, () => 'unwatched');
     assert.equal(chosen.map(formatAddress).join(' '), addresses, `${caller} ${id}`);
+    assert.deepEqual(avoided, []);
+  }
+});
+
+test('an ingress that is dead or drains comes after all others, and the choice says so', () => {
+  const cases: [sick: Record<string, IngressCondition>, addresses: string, avoided: string][] = [
+    [{ '192.0.2.2:1': 'unreachable' }, '192.0.2.1:1 [2001:db8::1]:1 192.0.2.12:1', '192.0.2.2:1 unreachable'],
+    [{ '192.0.2.1:1': 'not-ready' }, '192.0.2.2:1 [2001:db8::1]:1 192.0.2.12:1', '192.0.2.1:1 not-ready'],
+    // One that would not have been named anyway is none of the caller's business.
+    [{ '192.0.2.21:1': 'unreachable' }, '192.0.2.2:1 192.0.2.1:1 [2001:db8::1]:1', ''],
+    // Not known yet, or not asked, is no reason.
+    [{ '192.0.2.2:1': 'unknown', '192.0.2.1:1': 'ready' }, '192.0.2.2:1 192.0.2.1:1 [2001:db8::1]:1', ''],
+    // With nothing better a dead one is still named: probes may be wrong.
+    [
+      { '192.0.2.2:1': 'unreachable', '192.0.2.1:1': 'unreachable', '192.0.2.12:1': 'unreachable', '192.0.2.21:1': 'unreachable', '[2001:db8::1]:1': 'unreachable' },
+      '192.0.2.2:1 192.0.2.1:1 [2001:db8::1]:1',
+      '192.0.2.2:1 unreachable, 192.0.2.1:1 unreachable, [2001:db8::1]:1 unreachable',
+    ],
+  ];
+  for (const [sick, addresses, expected] of cases) {
+    const { addresses: chosen, avoided } = chooseIngress(PLACES.paris, WORLD.list[0], WORLD, ({ address }) => sick[formatAddress(address)] ?? 'unwatched');
+    assert.equal(chosen.map(formatAddress).join(' '), addresses);
+    assert.equal(avoided.map(({ address, condition }) => `${formatAddress(address)} ${condition}`).join(', '), expected);
   }
 });

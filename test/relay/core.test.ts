@@ -151,14 +151,16 @@ describe('relay core, flows', () => {
   it('a flood of new clients evicts those that were quiet longest', () => {
     const core = makeCore({ maxFlows: 10 });
     fromClient(core, check(A));
+    // A packet each 20 ms, and as many new flows meanwhile: the order of use is right to within a tenth of a second.
+    let now = 0;
     for (let port = 1; port <= 100; port++) {
-      fromClient(core, check(A), { ...CLIENT_6, port });
-      fromClient(core, RTP);
+      fromClient(core, check(A), { ...CLIENT_6, port }, now);
+      fromClient(core, RTP, CLIENT, (now += 20));
     }
     assert.equal(core.flows.size, 10);
-    assert.equal(fromClient(core, RTP), 'forward to 10.0.0.1:7100');
-    assert.equal(fromClient(core, RTP, { ...CLIENT_6, port: 50 }), 'unknown-flow');
-    assert.equal(fromClient(core, RTP, { ...CLIENT_6, port: 99 }), 'forward to 10.0.0.1:7100');
+    assert.equal(fromClient(core, RTP, CLIENT, now), 'forward to 10.0.0.1:7100');
+    assert.equal(fromClient(core, RTP, { ...CLIENT_6, port: 50 }, now), 'unknown-flow');
+    assert.equal(fromClient(core, RTP, { ...CLIENT_6, port: 99 }, now), 'forward to 10.0.0.1:7100');
   });
 
   it('a slot that is used again remembers nothing of the flow before', () => {

@@ -30,6 +30,7 @@ test('10,000 calls leave nothing behind: heap, handles and tables are back where
       agentSettings: {},
       maxDurationMs: 3_600_000,
       trunkMtu: 1472,
+      earlyMedia: true,
       logLevel: 'silent',
     },
     (callId) => ended.add(callId),

@@ -27,6 +27,7 @@ before(async () => {
       agentSettings: {},
       maxDurationMs: 3_600_000,
       trunkMtu: 1472,
+      earlyMedia: true,
       logLevel: 'silent',
     },
     (callId) => ended.push(callId),
@@ -99,6 +100,21 @@ test('a call through the trunk is echoed, and ends when its caller says goodbye'
   shard.hangup(id, 'again');
   assert.equal(ended.filter((callId) => callId === id).length, 1);
   assert.ok(reading('earshot_calls_ended_total', { reason: 'closed-by-peer' }) >= 1);
+});
+
+test('whoever asks about a call the moment it is answered finds it', async () => {
+  const create = (): string => shard.createCall({ offer: newOffer().offer, session: SESSION }).id;
+  assert.equal((shard.dump(create()) as { session: { ice: { state: string } } }).session.ice.state, 'checking');
+  const seen: string[] = [];
+  const observed = create();
+  shard.observe(observed, { event: (json) => seen.push((JSON.parse(json) as { type: string }).type), ended: (reason) => seen.push(reason) });
+  assert.deepEqual(seen, ['session.created']);
+  shard.hangup(observed, 'at once');
+  assert.ok(ended.includes(observed));
+  assert.equal(seen.at(-1), 'at once');
+  const restarted = create();
+  assert.equal(shard.restartIce(restarted, 'a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n', ['ice-1']).etag, 'ice-2');
+  shard.hangup(restarted, 'test');
 });
 
 test('hanging up says goodbye to the caller', async () => {

@@ -11,6 +11,8 @@ const entries = fc.constantFrom<4 | 6>(4, 6).chain((family) =>
     port: fc.nat(0xffff),
     verified: fc.boolean(),
     via: fc.option(fc.uint8Array({ minLength: 6, maxLength: 6 })),
+    target: fc.option(fc.uint8Array({ minLength: 6, maxLength: 6 })),
+    control: fc.boolean(),
     payload: fc.uint8Array({ maxLength: 400 }),
   }, { noNullPrototype: true }),
 );
@@ -48,16 +50,43 @@ describe('trunk', () => {
 
   it('reads no entry beyond a truncation, and says that there was one', () => {
     const list: Entry[] = [
-      { family: 4, ip: new Uint8Array(4), port: 1, verified: true, via: null, payload: new Uint8Array(20) },
-      { family: 6, ip: new Uint8Array(16), port: 1, verified: true, via: new Uint8Array(6), payload: new Uint8Array(9) },
+      { family: 4, ip: new Uint8Array(4), port: 1, verified: true, via: null, target: new Uint8Array(6), control: false, payload: new Uint8Array(20) },
+      { family: 6, ip: new Uint8Array(16), port: 1, verified: true, via: new Uint8Array(6), target: new Uint8Array(6), control: false, payload: new Uint8Array(9) },
+      { family: 4, ip: new Uint8Array(4), port: 0, verified: false, via: null, target: null, control: true, payload: new Uint8Array(8) },
     ];
     const data = write(list, 0, true, 0);
-    const ends = [16, 16 + 10 + 20, data.length];
+    const ends = [16, 16 + 16 + 20, 16 + 16 + 20 + 34 + 9, data.length];
     const reader = new TrunkReader(cookies);
     for (let length = 16; length <= data.length; length++) {
       assert.equal(reader.open(data, 0, length), null);
       assert.equal(readAll(reader, data).length, ends.filter((end) => end <= length).length - 1);
       assert.equal(reader.malformed, !ends.includes(length));
+    }
+  });
+
+  it('believes nothing of a datagram in which one bit of version or cookie was changed', () => {
+    fc.assert(
+      fc.property(fc.array(entries, { minLength: 1, maxLength: 3 }), fc.integer({ min: 0, max: 11 * 8 - 1 }), (list, bit) => {
+        // Magic and version, then the cookie: flags and sequence between them are anybody's.
+        const at = bit >> 3 < 3 ? bit >> 3 : 5 + (bit >> 3);
+        const data = write(list, 1, false, 0);
+        const reader = new TrunkReader(cookies);
+        assert.notEqual(reader.open(data.with(at, data[at] ^ (1 << (bit & 7)))), null);
+        assert.equal(reader.next(), false);
+      }),
+    );
+  });
+
+  it('ends at an entry with a flag that it does not know, or that promises a via or a target which is not there', () => {
+    const entry: Entry = { family: 4, ip: new Uint8Array(4), port: 1, verified: false, via: null, target: null, control: false, payload: new Uint8Array(0) };
+    const reader = new TrunkReader(cookies);
+    for (let flags = 0; flags < 256; flags++) {
+      const data = write([entry, entry], 0, false, 0);
+      data[16 + 10 + 3] = flags;
+      assert.equal(reader.open(data), null);
+      const isWhole = (flags & ~0b1010) === 0;
+      assert.equal(readAll(reader, data).length, isWhole ? 2 : 1, `flags ${flags}`);
+      assert.equal(reader.malformed, !isWhole);
     }
   });
 
@@ -104,6 +133,8 @@ function readAll(reader: TrunkReader, data: Uint8Array): Entry[] {
       port,
       verified,
       via: reader.hasVia ? data.slice(reader.viaOffset, reader.viaOffset + 6) : null,
+      target: reader.hasTarget ? data.slice(reader.targetOffset, reader.targetOffset + 6) : null,
+      control: reader.control,
       payload: data.slice(payloadOffset, payloadOffset + payloadLength),
     });
   }

@@ -6,6 +6,7 @@ import { CallIdKeys } from '../../src/wire/call-id.ts';
 import { deriveKey, hkdfSha256 } from '../../src/wire/derive-key.ts';
 import type { Locator } from '../../src/wire/locator.ts';
 import { RoutingKeys } from '../../src/wire/routing-token.ts';
+import { pathProbeCluster, pathProbeKind, pathProbeNumber, writePathProbe } from '../../src/wire/path-probe.ts';
 import { TrunkCookies, TrunkEntry, TrunkReader, writeTrunkHeader } from '../../src/wire/trunk.ts';
 
 /** The vectors come from an independent program: Python's hmac and hashlib, and `openssl enc`. */
@@ -29,6 +30,8 @@ interface EntryVector {
   verified: boolean;
   via: string | null;
   payload: string;
+  target: string | null;
+  control: boolean;
 }
 
 const ROOT = new URL('../../../', import.meta.url);
@@ -95,18 +98,33 @@ describe('wire vectors', () => {
       documented(vector.datagram);
     }
   });
+
+  it('the messages between relays in these datagrams are a probe and its echo', () => {
+    const messages = load<{ towardsClients: boolean; entries: EntryVector[] }[]>('trunk').flatMap(({ towardsClients, entries }) =>
+      entries.filter(({ control }) => control).map(({ payload }) => ({ towardsClients, payload: bytes(payload) })),
+    );
+    const read = messages.map(({ towardsClients, payload }) => [towardsClients, pathProbeKind(payload, 0, payload.length), pathProbeCluster(payload, 0), pathProbeNumber(payload, 0)]);
+    assert.deepEqual(read, [[false, 'probe', 513, 9], [true, 'echo', 513, 9]]);
+    for (const { payload } of messages) {
+      const written = new Uint8Array(payload.length);
+      writePathProbe(written, payload[0] === 2, 513, 9);
+      assert.deepEqual(written, payload);
+    }
+  });
 });
 
 function currentEntry(reader: TrunkReader, datagram: Uint8Array): EntryVector {
   const part = (offset: number, length: number): string => hex(datagram.subarray(offset, offset + length));
-  const via = datagram.subarray(reader.viaOffset, reader.viaOffset + 6);
+  const endpoint = (at: number): string => formatAddress({ family: 4, ip: datagram.subarray(at, at + 4), port: (datagram[at + 4] << 8) | datagram[at + 5] });
   return {
     family: reader.family,
     ip: part(reader.ipOffset, reader.family === 4 ? 4 : 16),
     port: reader.port,
     verified: reader.verified,
-    via: reader.hasVia ? formatAddress({ family: 4, ip: via.subarray(0, 4), port: (via[4] << 8) | via[5] }) : null,
+    via: reader.hasVia ? endpoint(reader.viaOffset) : null,
     payload: part(reader.payloadOffset, reader.payloadLength),
+    target: reader.hasTarget ? endpoint(reader.targetOffset) : null,
+    control: reader.control,
   };
 }
 
@@ -116,13 +134,18 @@ function trunkEntry(vector: EntryVector): TrunkEntry {
   entry.ip = bytes(vector.ip);
   entry.port = vector.port;
   entry.verified = vector.verified;
-  if (vector.via !== null) {
-    const { ip, port } = parseAddress(vector.via);
-    entry.via = Uint8Array.from([...ip, port >> 8, port & 0xff]);
-  }
+  entry.via = endpointBytes(vector.via);
+  entry.target = endpointBytes(vector.target);
+  entry.control = vector.control;
   entry.payload = bytes(vector.payload);
   entry.payloadLength = entry.payload.length;
   return entry;
+}
+
+function endpointBytes(text: string | null): Uint8Array | null {
+  if (text === null) return null;
+  const { ip, port } = parseAddress(text);
+  return Uint8Array.from([...ip, port >> 8, port & 0xff]);
 }
 
 function locator({ kind, address, nodeId }: LocatorVector): Locator {

@@ -15,6 +15,7 @@ import type { Fingerprint, FingerprintAlgorithm } from './fingerprint.ts';
 export class DtlsCertificate {
   readonly der: Uint8Array;
   readonly privateKey: KeyObject;
+  readonly #fingerprints = new Map<FingerprintAlgorithm, Fingerprint>();
 
   constructor(der: Uint8Array, privateKey: KeyObject) {
     this.der = der;
@@ -27,7 +28,9 @@ export class DtlsCertificate {
   }
 
   fingerprint(algorithm: FingerprintAlgorithm): Fingerprint {
-    return fingerprintOf(this.der, algorithm);
+    const known = this.#fingerprints.get(algorithm) ?? fingerprintOf(this.der, algorithm);
+    this.#fingerprints.set(algorithm, known);
+    return known;
   }
 }
 

@@ -12,7 +12,6 @@
  * Deviations: no session resumption, no renegotiation. A server without extended master secret is accepted, for the
  * reason given in `server-12.ts`. `client-start.ts` looks for the downgrade sentinel.
  */
-import type { KeyObject } from 'node:crypto';
 import type { SrtpProfile } from '../srtp-profile.ts';
 import {
   decodeCertificate,
@@ -31,6 +30,7 @@ import type { HelloRandoms } from './key-schedule-12.ts';
 import { generateKeyShare } from './key-share.ts';
 import type { KeyShare } from './key-share.ts';
 import { trustPeerCertificate } from './peer-certificate.ts';
+import type { PeerCertificate } from './peer-certificate.ts';
 import { cipherSuites, diffieHellmanGroupId, extensionType, handshakeType } from './registry.ts';
 import type { CipherSuite, DiffieHellmanGroup } from './registry.ts';
 import { ownScheme, signWithOwnScheme, verifySignature } from './signature-scheme.ts';
@@ -45,8 +45,7 @@ export class Client12 implements Handshake {
   readonly #randoms: HelloRandoms;
   #step: Step = 'certificate';
   #certificateRequested = false;
-  #peerCertificate: Uint8Array | null = null;
-  #peerKey: KeyObject | null = null;
+  #peer: PeerCertificate | null = null;
   #keyShare: KeyShare | null = null;
   #premaster: Uint8Array | null = null;
   #secrets: Secrets12 | null = null;
@@ -80,12 +79,11 @@ export class Client12 implements Handshake {
   #handleCertificate(message: HandshakeMessage): void {
     const chain = decodeCertificate(message.body);
     if (!chain) throw new HandshakeFault('malformed-message');
-    const key = trustPeerCertificate(chain, this.#host.config.remoteFingerprints);
-    if ((key.asymmetricKeyType === 'rsa') !== (this.#suite.authentication === 'rsa')) {
+    const peer = trustPeerCertificate(chain, this.#host.config.remoteFingerprints);
+    if ((peer.publicKey.asymmetricKeyType === 'rsa') !== (this.#suite.authentication === 'rsa')) {
       throw new HandshakeFault('illegal-parameter');
     }
-    this.#peerKey = key;
-    this.#peerCertificate = chain[0];
+    this.#peer = peer;
     this.#host.transcript.append(message);
     this.#step = 'server-key-exchange';
   }
@@ -94,7 +92,7 @@ export class Client12 implements Handshake {
     const exchange = decodeServerKeyExchange(message.body);
     if (!exchange) throw new HandshakeFault('malformed-message');
     const signed = signedKeyExchange(this.#randoms, encodeEcdhParameters(exchange));
-    if (!verifySignature(exchange.scheme, this.#peerKey!, signed, exchange.signature, '1.2')) {
+    if (!verifySignature(exchange.scheme, this.#peer!.publicKey, signed, exchange.signature, '1.2')) {
       throw new HandshakeFault('bad-signature');
     }
     this.#keyShare = generateKeyShare(groupById(exchange.groupId));
@@ -159,7 +157,7 @@ export class Client12 implements Handshake {
       cipherSuite: this.#suite.name,
       group: this.#keyShare!.group,
       srtp: secrets.srtpKeyingMaterial(this.#srtpProfile, 'client'),
-      peerCertificate: this.#peerCertificate!,
+      peerCertificate: this.#peer!.der,
     });
   }
 }

@@ -12,10 +12,9 @@
  *
  * Deviations: tickets are acknowledged and not used, as no session is ever resumed.
  */
-import type { KeyObject } from 'node:crypto';
 import type { SrtpProfile } from '../srtp-profile.ts';
 import { ByteReader } from './byte-reader.ts';
-import { decodeCertificate13, decodeCertificateRequest13, encodeCertificate13 } from './certificate-messages-13.ts';
+import { decodeCertificateRequest13, encodeCertificate13 } from './certificate-messages-13.ts';
 import { decodeExtensions, decodeKeyShare, readChosenSrtpProfile } from './extensions.ts';
 import { HandshakeFault } from './fault.ts';
 import { epoch13, Secrets13 } from './handshake-13.ts';
@@ -24,7 +23,8 @@ import type { HandshakeMessage } from './handshake-fragment.ts';
 import type { ClientHello, ServerHello } from './hello-messages.ts';
 import type { KeyShare } from './key-share.ts';
 import { KeyUpdates } from './key-update.ts';
-import { trustPeerCertificate } from './peer-certificate.ts';
+import { readPeerCertificate13 } from './peer-certificate.ts';
+import type { PeerCertificate } from './peer-certificate.ts';
 import { cipherSuites13, extensionType, handshakeType, namedGroupId } from './registry.ts';
 import type { CipherSuite13, NamedGroup } from './registry.ts';
 import { ownScheme } from './signature-scheme.ts';
@@ -48,8 +48,7 @@ export class Client13 implements Handshake {
   #step: Step = 'encrypted-extensions';
   #srtpProfile: SrtpProfile | null = null;
   #certificateRequested = false;
-  #peerCertificate: Uint8Array | null = null;
-  #peerKey: KeyObject | null = null;
+  #peer: PeerCertificate | null = null;
   #updates: KeyUpdates | null = null;
 
   /** @throws {HandshakeFault} when the server chose what was not offered. */
@@ -125,18 +124,14 @@ export class Client13 implements Handshake {
   }
 
   #handleCertificate(message: HandshakeMessage): void {
-    const certificate = decodeCertificate13(message.body);
-    if (!certificate) throw new HandshakeFault('malformed-message');
-    if (certificate.context.length > 0) throw new HandshakeFault('illegal-parameter');
-    this.#peerKey = trustPeerCertificate(certificate.chain, this.#host.config.remoteFingerprints);
-    this.#peerCertificate = certificate.chain[0];
+    this.#peer = readPeerCertificate13(message.body, this.#host.config.remoteFingerprints);
     this.#host.transcript.append(message);
     this.#step = 'certificate-verify';
   }
 
   #handleVerify(message: HandshakeMessage): void {
     const { transcript } = this.#host;
-    this.#secrets.checkCertificateVerify('server', message, this.#peerKey!, transcript);
+    this.#secrets.checkCertificateVerify('server', message, this.#peer!.publicKey, transcript);
     transcript.append(message);
     this.#step = 'finished';
   }
@@ -167,7 +162,7 @@ export class Client13 implements Handshake {
       cipherSuite: secrets.suite.name,
       group: this.#group,
       srtp,
-      peerCertificate: this.#peerCertificate!,
+      peerCertificate: this.#peer!.der,
     });
   }
 }

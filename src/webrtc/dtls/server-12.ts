@@ -29,7 +29,6 @@
  * The random ends in the downgrade sentinel of RFC 8446, section 4.1.3, unless 1.2 is the highest version that this
  * endpoint may speak: then clients that offer 1.3 would take the sentinel for an attack.
  */
-import type { KeyObject } from 'node:crypto';
 import type { SrtpProfile } from '../srtp-profile.ts';
 import {
   decodeCertificate,
@@ -56,6 +55,7 @@ import type { HelloRandoms } from './key-schedule-12.ts';
 import { generateKeyShare } from './key-share.ts';
 import type { KeyShare } from './key-share.ts';
 import { trustPeerCertificate } from './peer-certificate.ts';
+import type { PeerCertificate } from './peer-certificate.ts';
 import {
   cipherSuites,
   clientCertificateType,
@@ -78,8 +78,7 @@ export class Server12 implements Handshake {
   readonly #extendedMasterSecret: boolean;
   readonly #randoms: HelloRandoms;
   #step: Step = 'certificate';
-  #peerCertificate: Uint8Array | null = null;
-  #peerKey: KeyObject | null = null;
+  #peer: PeerCertificate | null = null;
   #secrets: Secrets12 | null = null;
 
   /** `keyShare` is used when the client knows its group. @throws {HandshakeFault} when nothing is common. */
@@ -164,8 +163,7 @@ export class Server12 implements Handshake {
   #handleCertificate(message: HandshakeMessage): void {
     const chain = decodeCertificate(message.body);
     if (!chain) throw new HandshakeFault('malformed-message');
-    this.#peerKey = trustPeerCertificate(chain, this.#host.config.remoteFingerprints);
-    this.#peerCertificate = chain[0];
+    this.#peer = trustPeerCertificate(chain, this.#host.config.remoteFingerprints);
     this.#host.transcript.append(message);
     this.#step = 'client-key-exchange';
   }
@@ -186,7 +184,7 @@ export class Server12 implements Handshake {
     const verify = decodeCertificateVerify(message.body);
     if (!verify) throw new HandshakeFault('malformed-message');
     const { transcript } = this.#host;
-    if (!verifySignature(verify.scheme, this.#peerKey!, transcript.bytes12(), verify.signature, '1.2')) {
+    if (!verifySignature(verify.scheme, this.#peer!.publicKey, transcript.bytes12(), verify.signature, '1.2')) {
       throw new HandshakeFault('bad-signature');
     }
     transcript.append(message);
@@ -207,7 +205,7 @@ export class Server12 implements Handshake {
       cipherSuite: this.#suite.name,
       group: this.#keyShare.group,
       srtp: secrets.srtpKeyingMaterial(this.#srtpProfile, 'server'),
-      peerCertificate: this.#peerCertificate!,
+      peerCertificate: this.#peer!.der,
     });
   }
 }

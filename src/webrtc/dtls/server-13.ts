@@ -29,9 +29,8 @@
  * Deviations: no cookie, for the reason given in `server-start.ts`; no pre-shared keys, tickets, early data and
  * connection IDs.
  */
-import type { KeyObject } from 'node:crypto';
 import type { SrtpKeyingMaterial, SrtpProfile } from '../srtp-profile.ts';
-import { decodeCertificate13, encodeCertificate13, encodeCertificateRequest13 } from './certificate-messages-13.ts';
+import { encodeCertificate13, encodeCertificateRequest13 } from './certificate-messages-13.ts';
 import { ByteWriter } from './byte-writer.ts';
 import {
   decodeKeyShares,
@@ -53,7 +52,8 @@ import type { ClientHello } from './hello-messages.ts';
 import { answerKeyShare } from './key-share-hybrid.ts';
 import type { KeyShare } from './key-share.ts';
 import { KeyUpdates } from './key-update.ts';
-import { trustPeerCertificate } from './peer-certificate.ts';
+import { readPeerCertificate13 } from './peer-certificate.ts';
+import type { PeerCertificate } from './peer-certificate.ts';
 import { cipherSuites13, extensionType, handshakeType, namedGroupId, protocolVersion } from './registry.ts';
 import type { CipherSuite13, NamedGroup } from './registry.ts';
 import { ownScheme, verifiedSchemes13 } from './signature-scheme.ts';
@@ -72,8 +72,7 @@ export class Server13 implements Handshake {
   #secrets: Secrets13 | null = null;
   #application: TrafficSecrets | null = null;
   #srtp: SrtpKeyingMaterial | null = null;
-  #peerCertificate: Uint8Array | null = null;
-  #peerKey: KeyObject | null = null;
+  #peer: PeerCertificate | null = null;
   #updates: KeyUpdates | null = null;
 
   /** `prepared` is a key pair made ahead. @throws {HandshakeFault} when nothing is common. */
@@ -184,18 +183,14 @@ export class Server13 implements Handshake {
   }
 
   #handleCertificate(message: HandshakeMessage): void {
-    const certificate = decodeCertificate13(message.body);
-    if (!certificate) throw new HandshakeFault('malformed-message');
-    if (certificate.context.length > 0) throw new HandshakeFault('illegal-parameter');
-    this.#peerKey = trustPeerCertificate(certificate.chain, this.#host.config.remoteFingerprints);
-    this.#peerCertificate = certificate.chain[0];
+    this.#peer = readPeerCertificate13(message.body, this.#host.config.remoteFingerprints);
     this.#host.transcript.append(message);
     this.#step = 'certificate-verify';
   }
 
   #handleVerify(message: HandshakeMessage): void {
     const { transcript } = this.#host;
-    this.#secrets!.checkCertificateVerify('client', message, this.#peerKey!, transcript);
+    this.#secrets!.checkCertificateVerify('client', message, this.#peer!.publicKey, transcript);
     transcript.append(message);
     this.#step = 'finished';
   }
@@ -213,7 +208,7 @@ export class Server13 implements Handshake {
       cipherSuite: this.#suite.name,
       group: this.#group,
       srtp: this.#srtp,
-      peerCertificate: this.#peerCertificate!,
+      peerCertificate: this.#peer!.der,
     });
   }
 

@@ -20,6 +20,24 @@ export type AuthenticationFault = 'missing-integrity' | 'unknown-username' | 'ba
 /** Why a request of this session is answered with an error. */
 export type RequestFault = 'unknown-attribute' | 'role-conflict';
 
+/** Why a STUN message changed nothing, whichever agent it came to. The request faults were authentic, so they were answered. */
+export type IceDrop = StunFault | AuthenticationFault | RequestFault | 'ended' | 'indication';
+
+export function newDropCounters(): Record<IceDrop, number> {
+  return {
+    malformed: 0,
+    'bad-fingerprint': 0,
+    'unknown-method': 0,
+    'missing-integrity': 0,
+    'unknown-username': 0,
+    'bad-integrity': 0,
+    ended: 0,
+    indication: 0,
+    'unknown-attribute': 0,
+    'role-conflict': 0,
+  };
+}
+
 export function iceGeneration(local: IceCredentials, remote: IceCredentials): IceGeneration {
   return { local, remote, username: `${local.ufrag}:${remote.ufrag}` };
 }

@@ -8,12 +8,11 @@ import {
   answerRequest,
   authenticateRequest,
   iceGeneration,
+  newDropCounters,
   readBinding,
   requestFault,
-  type AuthenticationFault,
+  type IceDrop,
   type IceGeneration,
-  type RequestFault,
-  type StunFault,
 } from './binding-request.ts';
 import type { IceCredentials } from './credentials.ts';
 import { IceOutbox } from './outbox.ts';
@@ -32,16 +31,8 @@ export interface IceClientOptions {
   readonly connectTimeout?: number;
 }
 
-/** Why a STUN message changed nothing. The last two were authentic requests, so they were answered. */
-export type IceClientDrop =
-  | StunFault
-  | AuthenticationFault
-  | 'ended'
-  | 'indication'
-  | 'unknown-transaction'
-  | 'asymmetric-response'
-  | 'error-response'
-  | RequestFault;
+/** Why a STUN message changed nothing. */
+export type IceClientDrop = IceDrop | 'unknown-transaction' | 'asymmetric-response' | 'error-response';
 
 export interface IceClientDump {
   readonly state: IceState;
@@ -83,6 +74,10 @@ const MAX_CONSENT_INTERVAL = 5_000;
 const MAX_TRANSACTIONS = 16;
 /** So many unanswered checks in a row, and the other candidates are tried. */
 const SILENT_CHECKS = 2;
+/** Milliseconds without media, where there was some, after which the next check is due at once. */
+const MEDIA_SILENCE = 300;
+/** Milliseconds after the first answer in which a candidate listed before that one may still take its place. */
+const SETTLING = 1_000;
 export const MAX_REMOTE_CANDIDATES = 16;
 /** Of a peer-reflexive candidate with the highest local preference (RFC 8445, section 5.1.2). */
 const PRIORITY = ((110 << 24) | (0xffff << 8) | 0xff) >>> 0;
@@ -92,9 +87,10 @@ const PRIORITY = ((110 << 24) | (0xffff << 8) | 0xff) >>> 0;
  * load generator and tests.
  *
  *     check each candidate, 50 ms apart, each again after 100, 200, 400 … 1,600 ms
- *       └─ first answer: selected, connected; the others rest
- *            └─ a check every 2.5 to 5 s: round-trip time and consent (RFC 7675);
- *               unanswered, the next after 0.5, 1, 1.6, 1.6 … s
+ *       └─ first answer: selected, connected; the others rest, those listed before it after a second,
+ *          in which the first of them that answers is selected instead
+ *            └─ a check every 2.5 to 5 s, and when media stops for 0.3 s: round-trip time and consent (RFC 7675);
+ *               unanswered, the next after 0.5, 1, 1.6, 1.6 … s, sooner where media has stopped
  *                 ├─ two unanswered: the others are checked too, and the first that answers is selected
  *                 └─ 30 s without an answer: failed
  *
@@ -106,24 +102,11 @@ const PRIORITY = ((110 << 24) | (0xffff << 8) | 0xff) >>> 0;
  *   so that an answer always measures one round trip.
  * - The role never changes: a peer that controls as well gets 487, and our own 487 is fatal.
  * - Consent checks are closer than the 5 s of RFC 7675, to measure more often, and closer still when one is lost, so
- *   that a lossy path does not pass for a dead one.
+ *   that a lossy path does not pass for a dead one, or when media stops, so that a relay that dies is heard for one
+ *   second and not for five.
  */
 export class IceClientAgent {
-  readonly counters: Record<IceClientDrop, number> = {
-    malformed: 0,
-    'bad-fingerprint': 0,
-    'unknown-method': 0,
-    'missing-integrity': 0,
-    'unknown-username': 0,
-    'bad-integrity': 0,
-    ended: 0,
-    indication: 0,
-    'unknown-transaction': 0,
-    'asymmetric-response': 0,
-    'error-response': 0,
-    'unknown-attribute': 0,
-    'role-conflict': 0,
-  };
+  readonly counters: Record<IceClientDrop, number> = { ...newDropCounters(), 'unknown-transaction': 0, 'asymmetric-response': 0, 'error-response': 0 };
 
   /** What checks and answers carry besides; null while there is nothing. To be set before the first check is due. */
   cargo: StunCargo | null = null;
@@ -141,6 +124,10 @@ export class IceClientAgent {
   #failAt: number;
   /** Checks of the chosen pair since its last answer. */
   #unanswered = 0;
+  /** When a pair listed before the chosen one no longer takes its place. */
+  #settledAt = Number.POSITIVE_INFINITY;
+  /** When media last came, until its absence has led to a check. */
+  #mediaAt: number | null = null;
   #checksSent = 0;
   #lastAnswerAt: number | null = null;
   #roundTripTime: number | null = null;
@@ -193,6 +180,16 @@ export class IceClientAgent {
     return message.class === 'request' ? this.#handleRequest(from, now) : this.#handleResponse(from, now);
   }
 
+  /**
+   * Authentic media has come: when it stops, that is reason for a check.
+   * @returns true when `poll` has an earlier deadline by that
+   */
+  handleMedia(now: number): boolean {
+    const isFirst = this.#mediaAt === null;
+    this.#mediaAt = now;
+    return isFirst;
+  }
+
   handleTimeout(now: number): void {
     if (this.state === 'failed') return;
     if (now >= this.#failAt) this.#outbox.fail(this.#chosen ? 'consent-expired' : 'connect-timeout');
@@ -213,13 +210,14 @@ export class IceClientAgent {
     this.#transactions = [];
     this.#chosen = null;
     this.#unanswered = 0;
+    this.#settledAt = Number.POSITIVE_INFINITY;
     this.#failAt = now + this.#connectTimeout;
     this.#outbox.enter('checking');
     this.handleNetworkChange(now);
   }
 
   poll(): IceOutput {
-    return this.#outbox.poll(Math.min(this.#failAt, this.#nextCheckAt()));
+    return this.#outbox.poll(Math.min(this.#failAt, this.#nextCheckAt(), this.#doubtAt()));
   }
 
   dump(): IceClientDump {
@@ -269,8 +267,11 @@ export class IceClientAgent {
     this.#measure(now - transaction.sentAt);
     this.#lastAnswerAt = now;
     const { pair, nominates } = transaction;
-    const isNew = pair !== this.#chosen && (this.#chosen === null || this.#isSilent);
-    if (isNew) this.#chosen = pair;
+    const isNew = pair !== this.#chosen && (this.#chosen === null || this.#isSilent || (now < this.#settledAt && this.#isBetter(pair)));
+    if (isNew) {
+      if (this.#chosen === null) this.#settledAt = now + SETTLING;
+      this.#chosen = pair;
+    }
     if (isNew && !nominates) {
       // Leaves before the owner learns of the connection and sends anything.
       this.#check(pair, now);
@@ -301,6 +302,8 @@ export class IceClientAgent {
 
   /** While connecting, at most one check leaves per pacing slot; later, the chosen pair's when it is due. */
   #sendDueChecks(now: number): void {
+    if (now >= this.#doubtAt()) this.#doubt(now);
+    if (now >= this.#settledAt) this.#settledAt = Number.NEGATIVE_INFINITY;
     if (now < this.#nextCheckAt()) return;
     const pair = this.#next();
     const more = this.#check(pair, now);
@@ -324,8 +327,27 @@ export class IceClientAgent {
   }
 
   #next(): Pair {
-    if (this.#chosen !== null && !this.#isSilent) return this.#chosen;
-    return this.#pairs.reduce((a, b) => (b.nextCheckAt < a.nextCheckAt ? b : a));
+    const chosen = this.#isSilent ? null : this.#chosen;
+    if (chosen !== null && this.#settledAt === Number.NEGATIVE_INFINITY) return chosen;
+    return this.#pairs.reduce((a, b) => (b.nextCheckAt < a.nextCheckAt && (chosen === null || this.#isBetter(b)) ? b : a), chosen ?? this.#pairs[0]);
+  }
+
+  /** Whether a pair is listed before the chosen one. */
+  #isBetter(pair: Pair): boolean {
+    return this.#chosen !== null && this.#pairs.indexOf(pair) < this.#pairs.indexOf(this.#chosen);
+  }
+
+  /** When the absence of media is reason for a check. */
+  #doubtAt(): number {
+    return this.#mediaAt === null || this.#chosen === null ? Number.POSITIVE_INFINITY : this.#mediaAt + MEDIA_SILENCE;
+  }
+
+  /** Media has stopped: the peer has nothing to say, or the path is dead. */
+  #doubt(now: number): void {
+    this.#mediaAt = null;
+    if (this.#chosen === null || this.#unanswered > 0) return;
+    this.#chosen.nextCheckAt = now;
+    this.#chosen.backOff = Math.min(Math.max(2 * (this.#roundTripTime ?? 0), FIRST_BACK_OFF), CONSENT_BACK_OFF);
   }
 
   #schedule(pair: Pair, now: number): void {

@@ -7,12 +7,11 @@ import {
   answerRequest,
   authenticateRequest,
   iceGeneration,
+  newDropCounters,
   readBinding,
   requestFault,
-  type AuthenticationFault,
+  type IceDrop,
   type IceGeneration,
-  type RequestFault,
-  type StunFault,
 } from './binding-request.ts';
 import type { IceCredentials } from './credentials.ts';
 import { IceOutbox } from './outbox.ts';
@@ -28,16 +27,8 @@ export interface IceLiteOptions {
   readonly connectTimeout?: number;
 }
 
-/** Why a STUN message did not count as a check. The last three are authentic, so they were answered. */
-export type IceLiteDrop =
-  | StunFault
-  | AuthenticationFault
-  | 'ended'
-  | 'indication'
-  | 'unsolicited-response'
-  | 'replayed-elsewhere'
-  | 'repeated'
-  | RequestFault;
+/** Why a STUN message did not count as a check. A repeated one was answered. */
+export type IceLiteDrop = IceDrop | 'unsolicited-response' | 'replayed-elsewhere' | 'repeated';
 
 export interface IceLiteDump {
   readonly state: IceState;
@@ -85,21 +76,7 @@ const REPLAY_WINDOW = 128;
  * Restart. Checks of the previous credentials keep the session alive until one of the new has come, and move nothing.
  */
 export class IceLiteAgent {
-  readonly counters: Record<IceLiteDrop, number> = {
-    malformed: 0,
-    'bad-fingerprint': 0,
-    'unknown-method': 0,
-    'missing-integrity': 0,
-    'unknown-username': 0,
-    'bad-integrity': 0,
-    ended: 0,
-    indication: 0,
-    'unsolicited-response': 0,
-    'replayed-elsewhere': 0,
-    repeated: 0,
-    'unknown-attribute': 0,
-    'role-conflict': 0,
-  };
+  readonly counters: Record<IceLiteDrop, number> = { ...newDropCounters(), 'unsolicited-response': 0, 'replayed-elsewhere': 0, repeated: 0 };
 
   /** What the answers to checks carry besides; null while there is nothing. */
   cargo: StunCargo | null = null;

@@ -1,4 +1,3 @@
-import { parse, type MediaAttributes, type MediaDescription, type SessionDescription } from 'sdp-transform';
 import { SdpError } from './error.ts';
 
 /** One line of a session description, remembered with its number so that an error can name it. */
@@ -25,18 +24,6 @@ export interface SdpSections {
   readonly session: SdpSection;
   readonly media: readonly SdpSection[];
 }
-
-/**
- * What one line says, read with the grammar of sdp-transform; only the field of that line is set. The library turns
- * whatever looks like a number into one, wherever it stands, and leaves the rest text: so any leaf may be either.
- */
-export type LineFields = AsRead<SessionDescription & MediaAttributes>;
-
-type AsRead<T> = T extends (infer Item)[]
-  ? AsRead<Item>[]
-  : T extends object
-    ? { readonly [Key in keyof T]?: AsRead<NonNullable<T[Key]>> }
-    : string | number;
 
 export interface MediaFields {
   /** `audio`, `video`, `application` … */
@@ -97,23 +84,14 @@ export function findAttributes(section: SdpSection, name: string): SdpLine[] {
   return section.lines.filter((line) => line.type === 'a' && line.name === name);
 }
 
-/** Reads an attribute line. */
-export function attributeFields(line: SdpLine): LineFields {
-  return parse(line.text);
-}
-
 /**
  * Reads an m= line.
  * @throws {SdpError} when it is not one
  */
 export function mediaFields(line: SdpLine): MediaFields {
-  const fields: AsRead<MediaDescription> | undefined = parse(line.text).media[0];
-  const formats = String(fields?.payloads ?? '').trim();
-  const { type, port, protocol } = fields ?? {};
-  if (!type || typeof port !== 'number' || port > 65_535 || !protocol || !FORMATS.test(formats)) {
-    throw new SdpError('malformed-line', 'expected m=<media> <port> <protocol> <formats>', line);
-  }
-  return { type: String(type), port, protocol: String(protocol), formats: formats.split(' ') };
+  const [, type = '', port, protocol = '', formats = ''] = MEDIA.exec(line.value) ?? [];
+  if (!(Number(port) <= 65_535)) throw new SdpError('malformed-line', 'expected m=<media> <port> <protocol> <formats>', line);
+  return { type, port: Number(port), protocol, formats: formats.split(' ') };
 }
 
 /** The value of an attribute that has to be one token (RFC 8866, section 9), because it is repeated in answers. */
@@ -123,7 +101,7 @@ export function tokenValue(line: SdpLine): string {
 }
 
 const TOKEN = /^[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]{1,256}$/;
-const FORMATS = /^[!-~]+(?: [!-~]+)*$/;
+const MEDIA = /^(\w+) (\d{1,5}) ([\w/]+) ([!-~]+(?: [!-~]+)*) *$/;
 
 function readLine(content: string, number: number): SdpLine {
   const plain: SdpLine = { number, text: content, type: '', name: '', value: '' };

@@ -1,4 +1,3 @@
-import { parseParams, type ParamMap } from 'sdp-transform';
 import {
   EXTENSION_URIS,
   type AudioExtensions,
@@ -8,7 +7,6 @@ import {
   type OpusParameters,
 } from './description.ts';
 import {
-  attributeFields,
   findAttribute,
   findAttributes,
   mediaFields,
@@ -27,6 +25,11 @@ export interface MediaSection extends SdpSection, MediaFields {
   readonly disabled: boolean;
 }
 
+/** Payload type, encoding name, clock rate, channels (RFC 8866, section 6.6). */
+const RTPMAP = /^(\d{1,3}) ([\w.-]+)(?: *\/ *(\d+)(?: *\/ *(\d+))?)?/;
+const FMTP = /^(\d{1,3}) (.*)/;
+/** Identifier, direction, URI (RFC 8285, section 5); of an encrypted extension (RFC 6904) the URI says that, and is none of ours. */
+const EXTMAP = /^(\d{1,5})(?:\/(\w+))? (\S+)/;
 const SECURE_RTP = /^(?:(?:UDP|TCP)\/TLS\/)?RTP\/SAVPF?$/i;
 const SCTP_OVER_DTLS = /^(?:(?:UDP|TCP)\/)?DTLS\/SCTP$/i;
 const DIRECTIONS: readonly MediaDirection[] = ['sendrecv', 'sendonly', 'recvonly', 'inactive'];
@@ -116,12 +119,10 @@ interface Codec {
 function readCodecs(section: MediaSection): Codec[] {
   const mapped = new Map<string, Codec>();
   for (const line of findAttributes(section, 'rtpmap')) {
-    const field = attributeFields(line).rtp?.[0];
-    if (!field) continue;
-    const payloadType = wholeNumber(String(field.payload), 127);
+    const [, format, name = '', rate, channels = '1'] = RTPMAP.exec(line.value) ?? [];
+    const payloadType = format === undefined ? null : wholeNumber(format, 127);
     if (payloadType === null) continue;
-    const channels = wholeNumber(String(field.encoding ?? 1), 255) ?? 1;
-    mapped.set(String(payloadType), { payloadType, name: String(field.codec).toLowerCase(), rate: Number(field.rate), channels });
+    mapped.set(String(payloadType), { payloadType, name: name.toLowerCase(), rate: Number(rate), channels: wholeNumber(channels, 255) ?? 1 });
   }
   return section.formats.flatMap((format) => mapped.get(format) ?? []);
 }
@@ -129,16 +130,20 @@ function readCodecs(section: MediaSection): Codec[] {
 function formatParameters(section: MediaSection): Map<number, string> {
   const parameters = new Map<number, string>();
   for (const line of findAttributes(section, 'fmtp')) {
-    const field = attributeFields(line).fmtp?.[0];
-    if (field) parameters.set(Number(field.payload), String(field.config));
+    const [, format, config = ''] = FMTP.exec(line.value) ?? [];
+    if (format !== undefined) parameters.set(Number(format), config);
   }
   return parameters;
 }
 
 function readOpusParameters(config: string): OpusParameters {
-  const parameters: ParamMap = parseParams(config);
-  const flag = (name: string): boolean => parameters[name] === 1;
-  const number = (name: string): number | null => wholeNumber(String(parameters[name]));
+  const parameters = new Map<string, string>();
+  for (const pair of config.split(';')) {
+    const [name, value = ''] = pair.split('=', 2);
+    parameters.set(name.trim(), value.trim());
+  }
+  const flag = (name: string): boolean => parameters.get(name) === '1';
+  const number = (name: string): number | null => wholeNumber(parameters.get(name) ?? '');
   return {
     useInbandFec: flag('useinbandfec'),
     useDtx: flag('usedtx'),
@@ -162,12 +167,10 @@ function findRed(codecs: readonly Codec[], parameters: ReadonlyMap<number, strin
 function readExtensions(section: SdpSection, session: SdpSection): AudioExtensions {
   const ids = new Map<string, number>();
   for (const line of [...findAttributes(session, 'extmap'), ...findAttributes(section, 'extmap')]) {
-    const extension = attributeFields(line).ext?.[0];
-    // Identifiers above 14 need the two-byte form, an encrypted or one-way extension an agreement of its own.
-    const id = wholeNumber(String(extension?.value), 14);
-    if (!extension || !id) continue;
-    if (extension['encrypt-uri'] !== undefined || (extension.direction ?? 'sendrecv') !== 'sendrecv') continue;
-    ids.set(String(extension.uri), id);
+    const [, number = '', direction = 'sendrecv', uri = ''] = EXTMAP.exec(line.value) ?? [];
+    // Identifiers above 14 need the two-byte form, a one-way extension an agreement of its own.
+    const id = wholeNumber(number, 14);
+    if (id && direction === 'sendrecv') ids.set(uri, id);
   }
   return {
     mid: ids.get(EXTENSION_URIS.mid) ?? null,

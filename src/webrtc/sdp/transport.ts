@@ -2,7 +2,7 @@ import { isIcePassword, isIceUfrag } from '../ice/credentials.ts';
 import { parseIp } from '../../wire/address.ts';
 import type { Fingerprint, FingerprintAlgorithm, Negotiated, SdpCandidate } from './description.ts';
 import { SdpError } from './error.ts';
-import { attributeFields, findAttribute, findAttributes, type SdpLine, type SdpSection } from './lines.ts';
+import { findAttribute, findAttributes, type SdpLine, type SdpSection } from './lines.ts';
 
 /** What a description says about the sender's transport. */
 export interface RemoteTransport {
@@ -14,6 +14,8 @@ export interface RemoteTransport {
 }
 
 const DIGEST_BYTES: Readonly<Record<FingerprintAlgorithm, number>> = { 'sha-256': 32, 'sha-384': 48, 'sha-512': 64 };
+/** Foundation, component 1, UDP, priority, address, port (RFC 8839, section 5.1). */
+const CANDIDATE = /^\S+ 1 udp (\d{1,10}) (\S+) (\d{1,5}) typ \S/i;
 const HEX_PAIRS = /^[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})*$/;
 
 /**
@@ -64,13 +66,10 @@ export function readIce(section: SdpSection, session: SdpSection): Negotiated['i
 export function readCandidates(section: SdpSection): Required<SdpCandidate>[] {
   const candidates: Required<SdpCandidate>[] = [];
   for (const line of findAttributes(section, 'candidate')) {
-    const candidate = attributeFields(line).candidates?.[0];
-    if (candidate?.component !== 1 || String(candidate.transport).toLowerCase() !== 'udp') continue;
-    const ip = parseIp(String(candidate.ip));
-    const port = Number(candidate.port);
-    const priority = Number(candidate.priority);
-    if (!ip || !(port > 0 && port <= 65_535) || !(priority <= 0xffffffff)) continue;
-    candidates.push({ address: { family: ip.length === 4 ? 4 : 6, ip, port }, priority });
+    const [, priority, address = '', port] = CANDIDATE.exec(line.value) ?? [];
+    const ip = parseIp(address);
+    if (!ip || !(Number(port) > 0 && Number(port) <= 65_535) || !(Number(priority) <= 0xffffffff)) continue;
+    candidates.push({ address: { family: ip.length === 4 ? 4 : 6, ip, port: Number(port) }, priority: Number(priority) });
   }
   return candidates;
 }
@@ -84,12 +83,11 @@ function readFingerprints(section: SdpSection, session: SdpSection): Fingerprint
   const fingerprints: Fingerprint[] = [];
   let unsupported: { line: SdpLine; algorithm: string } | null = null;
   for (const line of lines) {
-    const field = attributeFields(line).fingerprint;
-    const hash = String(field?.hash ?? '');
-    if (!field || !HEX_PAIRS.test(hash)) {
+    const [name, hash = ''] = line.value.split(' ', 2);
+    if (!HEX_PAIRS.test(hash)) {
       throw new SdpError('invalid-fingerprint', 'expected <algorithm> <hex pairs parted by colons>', line);
     }
-    const algorithm = String(field.type).toLowerCase();
+    const algorithm = name.toLowerCase();
     if (!isSupported(algorithm)) {
       unsupported ??= { line, algorithm };
       continue;

@@ -46,11 +46,12 @@ export interface AnswererOptions {
 
 /** The answering, ICE-lite end of a call (RFC 8829 without its API): takes an offer, gives an answer and a session. */
 export class Answerer {
-  readonly session: Session;
   /** The SDP answer. */
   readonly answer: string;
   readonly negotiated: Negotiated;
   readonly #random: RandomSource;
+  #start: (() => Session) | null;
+  #session: Session | null = null;
 
   /** @throws {SdpError} for an offer that cannot be served; it names the line. */
   constructor(options: AnswererOptions) {
@@ -76,7 +77,6 @@ export class Answerer {
       init,
     });
     const { ciphers, ntpEpochOffset, channels = [] } = options;
-    const ice = new IceLiteAgent({ local, remote: negotiated.ice, now });
     const end = {
       ssrc,
       cname: sessionId,
@@ -91,7 +91,16 @@ export class Answerer {
       redundancy: 'adaptive' as const,
       ...(options.dtls && { dtls: options.dtls }),
     };
-    this.session = negotiatedSession(negotiated, ice, end, now);
+    this.#start = () => negotiatedSession(negotiated, new IceLiteAgent({ local, remote: negotiated.ice, now }), end, now);
+  }
+
+  /** Made when it is first asked for, as of the time of the answer: so that the answer may leave first. */
+  get session(): Session {
+    if (this.#start !== null) {
+      this.#session = this.#start();
+      this.#start = null;
+    }
+    return this.#session!;
   }
 
   /**

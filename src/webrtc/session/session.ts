@@ -30,6 +30,8 @@ import type { SessionCloseReason, SessionDataOptions, SessionDropReason, Session
  */
 export class Session {
   readonly #ice: IceLiteAgent | IceClientAgent;
+  /** The same, where it is one that checks. */
+  readonly #client: IceClientAgent | null;
   readonly #dtlsOptions: Omit<DtlsEndpointOptions, 'now' | 'mtu'>;
   readonly #dtlsInStun: DtlsInStun | null;
   readonly #rtp: RtpSession | null;
@@ -83,6 +85,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#ice = options.ice;
+    this.#client = options.ice instanceof IceClientAgent ? options.ice : null;
     this.#dtlsOptions = options.dtls;
     this.#dataOptions = options.data;
     this.#ciphers = options.ciphers;
@@ -92,7 +95,7 @@ export class Session {
     this.#frames = options.audio && new ReceivedFrames(options.audio.payloadType, options.audio.red?.payloadType ?? null);
     this.#frame = { payload: EMPTY, payloadType: options.audio?.payloadType ?? 0, timestamp: 0, marker: false };
     this.#dtlsInStun = options.dtlsInStun
-      ? new DtlsInStun({ checks: options.ice instanceof IceClientAgent, open: () => this.#openDtls() })
+      ? new DtlsInStun({ checks: this.#client !== null, open: () => this.#openDtls() })
       : null;
     this.#ice.cargo = this.#dtlsInStun;
     // A server waits for the ClientHello; a client speaks first, as soon as there is a way to.
@@ -291,6 +294,7 @@ export class Session {
     }
     const length = this.#srtpIn.unprotectRtp(data, data.length);
     if (length < 0) return false;
+    if (this.#client?.handleMedia(now)) this.#iceTouched = true;
     const packet = this.#rtp.handleRtp(data, length, now);
     this.#rtpTouched = true;
     if (!packet || !this.#frames!.handle(packet)) this.#drop('payload-type');

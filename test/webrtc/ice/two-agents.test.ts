@@ -88,6 +88,60 @@ test('another candidate takes over when the chosen one falls silent, and no soon
   }
 });
 
+test('a relay that dies while media comes is left within a second and two round trips', () => {
+  const second = '203.0.113.2:3478';
+  for (let seed = 1; seed <= 20; seed++) {
+    const { network, client, server, caller } = pair(seed, { minDelay: 50 }, [SERVER_ADDRESS, second]);
+    network.run(10_000);
+    let lastAt = 0;
+    for (let now = 10_000; now < 12_000; now += 20) {
+      network.run(now);
+      if (client.handleMedia(now)) network.drain();
+      lastAt = now;
+    }
+    server.address = parseAddress(second);
+    network.run(lastAt + 1000 + 200);
+    assert.deepEqual(caller.events.slice(2), [`selected ${second}`], `seed ${seed}`);
+  }
+});
+
+test('media that pauses on a path that works costs one check and changes nothing', () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const { network, client, caller } = pair(seed, { minDelay: 50 }, [SERVER_ADDRESS, '203.0.113.2:3478']);
+    network.run(1_100);
+    const before = client.dump().checksSent;
+    client.handleMedia(1_100);
+    client.handleMedia(1_120);
+    network.drain();
+    network.run(1_419);
+    assert.equal(client.dump().checksSent, before);
+    network.run(3_900);
+    assert.equal(client.dump().checksSent, before + 1, `seed ${seed}`);
+    assert.deepEqual(caller.events.length, 2);
+  }
+});
+
+test('a better candidate whose first check was lost takes over from one that answered sooner', () => {
+  const [best, other] = [SERVER_ADDRESS, '203.0.113.2:3478'];
+  for (let seed = 1; seed <= 20; seed++) {
+    const { network, client, lite, server, caller } = pair(seed, { minDelay: 40 }, [best, other]);
+    let lost = false;
+    const first = server.machine;
+    server.machine = {
+      handleStun: (data, from, now) => (lost ? first.handleStun(data, from, now) : ((lost = true), false)),
+      handleTimeout: (now) => first.handleTimeout(now),
+      poll: () => first.poll(),
+    };
+    network.add(new IceLiteAgent({ local: SERVER, remote: CLIENT, now: 0 }), other);
+    network.run(1_500);
+    assert.deepEqual(caller.events, [`selected ${other}`, 'connected', `selected ${best}`], `seed ${seed}`);
+    assert.ok(lite.dump().nominated);
+    const since = client.dump().checksSent;
+    network.run(3_500);
+    assert.ok(client.dump().checksSent <= since + 1, 'then both rest');
+  }
+});
+
 test('checks back off while nobody answers, and stop with connect-timeout', () => {
   const { network, client, caller } = pair(3, { loss: 1 });
   network.run(60_000);
@@ -106,8 +160,9 @@ test('several candidates: checks are 50 ms apart and the one that answers is sel
   network.run(1_000);
   assert.deepEqual(caller.events, ['selected 198.51.100.1:3478', 'connected']);
   assert.ok(client.accepts(parseAddress(SERVER_ADDRESS)));
-  const toOthers = network.sent.filter(({ to, at }) => to.port === 1 && at > 150);
-  assert.deepEqual(toOthers, [], 'the others are still checked after one was chosen');
+  network.run(20_000);
+  const toOthers = network.sent.filter(({ to, at }) => to.port === 1 && at > 1_150);
+  assert.deepEqual(toOthers, [], 'the others are checked for a second after one was chosen, and no longer');
 });
 
 test('a trickled candidate is checked, a repeated one is not', () => {

@@ -114,7 +114,7 @@ annotations:
   {{- end }}
 {{- end -}}
 
-{{/* Container settings that all roles share. (root, values) */}}
+{{/* Container settings that all roles share. (root, values; http: the port that probes ask, unless it is the one named http) */}}
 {{- define "earshot.container" -}}
 image: {{ include "earshot.image" .root }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
@@ -127,16 +127,16 @@ securityContext:
 resources:
   {{- toYaml .values.resources | nindent 2 }}
 startupProbe:
-  httpGet: { path: /healthz, port: http }
+  httpGet: { path: /healthz, port: {{ .http | default "http" }} }
   periodSeconds: 1
   failureThreshold: 60
 readinessProbe:
-  httpGet: { path: /readyz, port: http }
+  httpGet: { path: /readyz, port: {{ .http | default "http" }} }
   periodSeconds: 2
   timeoutSeconds: 2
   failureThreshold: 2
 livenessProbe:
-  httpGet: { path: /healthz, port: http }
+  httpGet: { path: /healthz, port: {{ .http | default "http" }} }
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
