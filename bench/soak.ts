@@ -9,7 +9,8 @@ import { seededRandom } from '../test/support/random.ts';
 /**
  * `npm run soak -- --minutes N`: calls come and go through a relay that is killed at random, as is Redis. Every call
  * echoes a frame each 20 ms. Says how many calls were held, what was lost, and what the transceiver's process has
- * gained once all calls are over. The same seed gives the same order of events, not the same moments.
+ * gained once all calls are over. Frames are lost while there is no relay, and after it until a flow is found again:
+ * at once with Redis, at the client's next STUN check when Redis has lost all shortly before. The same seed gives the same order of events, not the same moments.
  */
 const { values } = parseArgs({
   options: {
@@ -34,7 +35,7 @@ const HEAP_SLACK_MIB = 48;
 
 const random = seededRandom(Number(values.seed));
 const between = ([low, high]: readonly [number, number]): number => (low + random() * (high - low)) * 1000;
-const counts = { placed: 0, held: 0, lost: 0, notConnected: 0, relayKills: 0, redisKills: 0, redisFreezes: 0, framesSent: 0, framesLost: 0 };
+const counts = { placed: 0, held: 0, lost: 0, notConnected: 0, relayKills: 0, redisKills: 0, redisFreezes: 0, relayAwayMs: 0, framesSent: 0, framesLost: 0 };
 const calls = new Set<Caller>();
 /** Those among them that are up and send a frame each tick. */
 const talking = new Set<Caller>();
@@ -90,8 +91,9 @@ async function trouble(): Promise<void> {
     const choice = random();
     if (choice < 0.6) {
       counts.relayKills++;
+      const killedAt = performance.now();
       await deployment.killRelay();
-      await deployment.startRelay();
+      counts.relayAwayMs += Math.round((await deployment.startRelay()) - killedAt);
     } else if (choice < 0.8) {
       counts.redisKills++;
       await redis.kill();

@@ -1,6 +1,7 @@
 import { parseAddress } from '../../src/wire/address.ts';
+import type { OpenSocket } from '../support/core-end.ts';
 import { percentile } from '../support/stats.ts';
-import { Caller, PlainFlow, type Flow, type OpenSocket } from './caller.ts';
+import { Caller, PlainFlow, type Flow } from './caller.ts';
 import { LoopbackHosts } from './loopback-hosts.ts';
 
 /**

@@ -1,8 +1,8 @@
-import { randomFillSync } from 'node:crypto';
 import { openUdpSocket } from '../../src/net/open-udp-socket.ts';
 import type { UdpSocket, UdpSocketHandler } from '../../src/net/udp-socket.ts';
-import { DtlsCertificate, loadSrtpCiphers, Offerer, type Session } from '../../src/webrtc/index.ts';
+import type { Session, SessionOutput } from '../../src/webrtc/index.ts';
 import { parseAddress, type TransportAddress } from '../../src/wire/address.ts';
+import { CoreEnd, makeOffer, type OpenSocket } from '../support/core-end.ts';
 import { readStamp, STAMPED_FRAME_BYTES, writeStamp } from './stamp.ts';
 
 /** What a flow of stamped frames measured. */
@@ -38,9 +38,6 @@ export interface Flow {
   close(): Promise<void>;
 }
 
-/** Gives a flow its socket. */
-export type OpenSocket = (handler: UdpSocketHandler) => UdpSocket | Promise<UdpSocket>;
-
 export interface PlaceOptions {
   /** HTTP headers of the offer. */
   readonly headers?: Readonly<Record<string, string>>;
@@ -52,11 +49,8 @@ export interface PlaceOptions {
   readonly readAnswer?: (answer: string, headers: Headers) => string;
 }
 
-const ciphers = loadSrtpCiphers().ciphers;
-let certificate: Promise<DtlsCertificate> | null = null;
-
 /** One echo call of Earshot's own client core. */
-export class Caller implements Flow, UdpSocketHandler {
+export class Caller implements Flow {
   readonly figures = new FlowFigures();
   /** Told of every frame that is heard, measured or not, and when. The payload is valid during the call only. */
   onHeard: (payload: Uint8Array, at: number) => void = () => undefined;
@@ -64,18 +58,16 @@ export class Caller implements Flow, UdpSocketHandler {
   onEnded: (reason: string) => void = () => undefined;
   /** From the POST of the offer to keys in place, ms. */
   setupMs = Number.NaN;
-  readonly #frame = new Uint8Array(STAMPED_FRAME_BYTES);
-  readonly #session: Session;
-  readonly #placedAt: number;
   readonly connected: Promise<void>;
-  #socket: UdpSocket | null = null;
+  readonly #frame = new Uint8Array(STAMPED_FRAME_BYTES);
+  readonly #end: CoreEnd;
+  readonly #placedAt: number;
   #resolveConnected: () => void = () => {};
   #rejectConnected: (error: Error) => void = () => {};
   #mediaTime = 0;
-  #deadline = 0;
 
   private constructor(session: Session, placedAt: number) {
-    this.#session = session;
+    this.#end = new CoreEnd(session, (output) => this.#handle(output));
     this.#placedAt = placedAt;
     this.connected = new Promise((resolve, reject) => {
       this.#resolveConnected = resolve;
@@ -86,85 +78,48 @@ export class Caller implements Flow, UdpSocketHandler {
   /** Posts an offer to `url` (`…/v1/realtime/calls`) and starts to connect. */
   static async place(url: string, options: PlaceOptions = {}): Promise<Caller> {
     const { headers = {}, from = '127.0.0.1', readAnswer = (answer: string) => answer } = options;
-    certificate ??= DtlsCertificate.generate();
-    const offerer = new Offerer({
-      certificate: await certificate,
-      audio: true,
-      data: false,
-      ciphers,
-      random: randomFillSync,
-      ntpEpochOffset: performance.timeOrigin,
-    });
+    const offerer = await makeOffer({ audio: true, data: false });
     const placedAt = performance.now();
     const response = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/sdp', ...headers }, body: offerer.offer });
     const answer = await response.text();
     if (!response.ok) throw new Error(`the server answered ${response.status}: ${answer}`);
     const caller = new Caller(offerer.accept(readAnswer(answer, response.headers), performance.now()), placedAt);
-    const open: OpenSocket = options.openSocket ?? ((handler) => openUdpSocket({ address: parseAddress(`${from}:0`), handler }));
-    caller.#socket = await open(caller);
-    caller.#drain();
+    await caller.#end.open(options.openSocket ?? ((handler) => openUdpSocket({ address: parseAddress(`${from}:0`), handler })));
     return caller;
   }
 
   /** The candidate that is sent to; null before one has answered. */
   get selected(): TransportAddress | null {
-    return this.#session.selected;
+    return this.#end.session.selected;
   }
 
   sendFrame(now: number): void {
     writeStamp(this.#frame, now);
-    this.#session.sendAudio(this.#frame, this.#mediaTime, false, now);
+    this.#end.session.sendAudio(this.#frame, this.#mediaTime, false, now);
     this.#mediaTime += 960;
     this.figures.countSent(now);
-    this.#drain();
+    this.#end.drain();
   }
 
   tick(now: number): void {
-    if (now < this.#deadline) return;
-    this.#session.handleTimeout(now);
-    this.#drain();
-  }
-
-  datagram(data: Uint8Array, from: TransportAddress): void {
-    this.#session.handleDatagram(data, from, performance.now());
-    this.#drain();
-  }
-
-  batchEnd(): void {
-    this.#socket?.flush();
+    this.#end.tick(now);
   }
 
   async close(): Promise<void> {
-    this.#session.close(performance.now());
-    this.#drain();
-    this.#session.dispose();
-    await this.#socket?.close();
-    this.#socket = null;
+    await this.#end.close();
   }
 
-  #drain(): void {
-    for (;;) {
-      const output = this.#session.poll();
-      if (output.type === 'timeout') {
-        this.#deadline = output.at;
-        break;
-      }
-      if (output.type === 'transmit') this.#socket?.send(output.data, output.to);
-      else if (output.type === 'audio') this.#hear(output.payload);
-      else if (output.type === 'connected') {
-        this.setupMs = performance.now() - this.#placedAt;
-        this.#resolveConnected();
-      } else if (output.type === 'closed') {
-        this.#rejectConnected(new Error(`the call ended: ${output.reason}`));
-        this.onEnded(output.reason);
-      }
+  #handle(output: SessionOutput): void {
+    if (output.type === 'audio') {
+      this.onHeard(output.payload, performance.now());
+      this.figures.countReceived(output.payload);
+    } else if (output.type === 'connected') {
+      this.setupMs = performance.now() - this.#placedAt;
+      this.#resolveConnected();
+    } else if (output.type === 'closed') {
+      this.#rejectConnected(new Error(`the call ended: ${output.reason}`));
+      this.onEnded(output.reason);
     }
-    this.#socket?.flush();
-  }
-
-  #hear(payload: Uint8Array): void {
-    this.onHeard(payload, performance.now());
-    this.figures.countReceived(payload);
   }
 }
 

@@ -24,10 +24,10 @@ export class ClientSwarm extends SendVector {
     }
   }
 
-  /** The next message that is pushed comes from this client: of 65,025 in each of the networks 127.1 to 127.255. */
-  from(client: number): void {
+  /** The next message that is pushed comes from this client: of 65,025 in each of the networks N.1 to N.255, N = 127 unless given. */
+  from(client: number, network = 127): void {
     const at = this.used * CONTROL_BYTES + 20;
-    this.#control[at] = 127;
+    this.#control[at] = network;
     this.#control[at + 1] = 1 + client / (255 * 255);
     this.#control[at + 2] = (client / 255) % 255;
     this.#control[at + 3] = 1 + (client % 255);

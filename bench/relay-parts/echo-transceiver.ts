@@ -11,13 +11,13 @@ import { TRUNK_MTU, TrunkCookies, TrunkEntry, TrunkReader } from '../../src/wire
  * datagram goes back as it came. A process of its own, that tells its parent its address, then lives in a blocking
  * loop until it is killed or orphaned.
  *
- *   echo-transceiver SECRET|direct [LIMIT]
+ *   echo-transceiver SECRET|direct [LIMIT [ADDRESS]]
  */
 const BATCH = 64;
 const libc = requireLibc();
 const buffers = { receiveBuffer: 8 << 20, sendBuffer: 8 << 20 };
-const socket = openRawSocket(libc, { address: parseAddress('127.0.0.1:0'), reusePort: false, ...buffers });
-const [secret, limit = '256'] = process.argv.slice(2) as [string, string?];
+const [secret, limit = '256', address = '127.0.0.1:0'] = process.argv.slice(2) as [string, string?, string?];
+const socket = openRawSocket(libc, { address: parseAddress(address), reusePort: false, ...buffers });
 const isDirect = secret === 'direct';
 const clientLimit = Number(limit);
 const cookies = new TrunkCookies(secret);

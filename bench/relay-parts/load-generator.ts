@@ -1,8 +1,8 @@
 import { kernelMemory, requireLibc } from '../../src/net/libc.ts';
 import { ReceiveVector } from '../../src/net/message-vector.ts';
 import { openRawSocket } from '../../src/net/raw-socket.ts';
-import { parseAddress } from '../../src/wire/address.ts';
-import { cpuSeconds } from '../support/cpu.ts';
+import { parseAddress, type TransportAddress } from '../../src/wire/address.ts';
+import { busySeconds, livingCpuSeconds } from '../support/cpu.ts';
 import { percentile } from '../support/stats.ts';
 import { bindingRequest } from './binding-request.ts';
 import { ClientSwarm } from './client-swarm.ts';
@@ -10,18 +10,16 @@ import { type LoadResult, type LoadTask, PACKET_BYTES } from './load.ts';
 
 /**
  * Many clients in one blocking loop: shows each one's token, then sends voice-like packets at a steady rate and times
- * what comes back. A process of its own, for one task given as JSON; it sends its parent a {@link LoadResult}.
+ * what comes back. A process of its own: for each {@link LoadTask} that it is sent it answers with a {@link LoadResult}.
  *
  *   packet: 0x80, three bytes, client u32, u32, time of sending f64 (ms), padding
  */
 const BATCH = 64;
-const WARM_UP_MS = 300;
+const WARM_UP_MS = 150;
 const DRAIN_MS = 300;
 const MAX_SAMPLES = 1 << 20;
 const PACED_FROM = 2000;
 
-const task = JSON.parse(process.argv[2]) as LoadTask;
-const relay = parseAddress(task.relay);
 const libc = requireLibc();
 const buffers = { receiveBuffer: 8 << 20, sendBuffer: 8 << 20 };
 const { fd } = openRawSocket(libc, { address: parseAddress('0.0.0.0:0'), reusePort: false, ...buffers });
@@ -33,9 +31,11 @@ const pollSet = kernelMemory(8);
 new DataView(pollSet.buffer).setInt32(0, fd, true);
 pollSet[4] = 1;
 const samples = new Float64Array(MAX_SAMPLES);
+let task: LoadTask;
+let relay: TransportAddress;
 let sampled = 0;
 /** Packets sent before this do not count. */
-let countFrom = Number.POSITIVE_INFINITY;
+let countFrom: number;
 
 function receive(): number {
   let total = 0;
@@ -57,7 +57,7 @@ function receive(): number {
 }
 
 function push(client: number, length: number): void {
-  outgoing.from(client);
+  outgoing.from(client, task.network);
   outgoing.push(length, 4, relay.ip, 0, relay.port);
   if (outgoing.full) outgoing.send(fd);
 }
@@ -98,9 +98,12 @@ function run(until: number): { sent: number; got: number } {
 }
 
 function measure(): LoadResult {
+  countFrom = Number.POSITIVE_INFINITY;
+  sampled = 0;
   if (task.ufrag !== null) showTokens(task.ufrag);
   run(performance.now() + WARM_UP_MS);
-  const cpuBefore = cpuSeconds(task.relayPid);
+  const relayCpu = (): number => (task.relayPid === null ? Number.NaN : livingCpuSeconds(task.relayPid));
+  const [relayBefore, machineBefore] = [relayCpu(), busySeconds()];
   const start = performance.now();
   countFrom = start;
   const { sent, got: gotMeanwhile } = run(start + task.seconds * 1000);
@@ -110,11 +113,24 @@ function measure(): LoadResult {
     libc.poll(pollSet, 1, 10);
     got += receive();
   }
-  const relayCpu = cpuSeconds(task.relayPid) - cpuBefore;
   const sorted = samples.subarray(0, sampled).sort();
   const micros = (p: number): number => percentile(sorted, p) * 1000;
-  return { sent, received: got, rate: (sent / elapsed) * 1000, relayCpu, p50: micros(50), p99: micros(99), p999: micros(99.9) };
+  return {
+    sent,
+    received: got,
+    rate: (sent / elapsed) * 1000,
+    relayCpu: relayCpu() - relayBefore,
+    machineCpu: busySeconds() - machineBefore,
+    p50: micros(50),
+    p99: micros(99),
+    p999: micros(99.9),
+  };
 }
 
-process.send?.(measure());
-process.disconnect();
+process.on('message', (message: LoadTask) => {
+  task = message;
+  relay = parseAddress(task.relay);
+  process.send?.(measure());
+});
+process.once('disconnect', () => process.exit());
+process.send?.('ready');

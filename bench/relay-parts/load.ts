@@ -1,7 +1,10 @@
 /** What a load generator is asked to do, and what it found. */
 export interface LoadTask {
   readonly relay: string;
-  readonly relayPid: number;
+  /** Whose CPU time to tell; null for nobody's. */
+  readonly relayPid: number | null;
+  /** First byte of the clients' addresses; 127 unless given. */
+  readonly network?: number;
   /** What clients show to be let through; null where there is nobody to show it to. */
   readonly ufrag: string | null;
   readonly clients: number;
@@ -15,8 +18,9 @@ export interface LoadResult {
   readonly received: number;
   /** Packets a second that were really sent. */
   readonly rate: number;
-  /** CPU seconds of the relay's process tree meanwhile. */
+  /** CPU seconds of the relay's process meanwhile, NaN for nobody's; and of the whole machine. */
   readonly relayCpu: number;
+  readonly machineCpu: number;
   /** Round trips, microseconds. */
   readonly p50: number;
   readonly p99: number;
@@ -25,3 +29,12 @@ export interface LoadResult {
 
 /** Bytes of a packet: an RTP header, 20 ms of Opus at 32 kbit/s and SRTP's tag come to about this. */
 export const PACKET_BYTES = 160;
+
+export function lossPercent({ sent, received }: LoadResult): number {
+  return (100 * (sent - received)) / sent;
+}
+
+/** CPU µs per packet that the relay forwarded: two for each that came back. */
+export function cpuMicros({ relayCpu, received }: LoadResult): number {
+  return (relayCpu * 1e6) / (2 * received);
+}

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { FlowTable } from '../../src/relay/flow-table.ts';
 import { type Figure, figure } from '../support/stats.ts';
-import { generate, startRelayProcess, ufragFor } from './processes.ts';
+import { cpuMicros } from './load.ts';
+import { type Generator, startRelayProcess, ufragFor } from './processes.ts';
 
 /** By number of flows, ascending. */
 export type FlowFigures = readonly {
@@ -20,15 +21,14 @@ const RATE = 40_000;
 const SECONDS = 2;
 
 /** What many flows cost: each packet comes from the client whose turn was longest ago, the worst for any cache. */
-export async function manyFlows(transceiver: string, rounds: number): Promise<FlowFigures> {
+export async function manyFlows(generator: Generator, transceiver: string, rounds: number): Promise<FlowFigures> {
   const relays = [];
   for (const flows of COUNTS) relays.push({ flows, cpu: [] as number[], ...(await startRelayProcess({ ...RELAY, maxFlows: flows })) });
   try {
     for (let round = 0; round < rounds; round++) {
       for (const { flows, cpu, address, process: child } of relays) {
         const task = { relay: address, relayPid: child.pid ?? 0, clients: flows, rate: RATE, seconds: SECONDS };
-        const result = await generate({ ...task, ufrag: ufragFor(transceiver) });
-        cpu.push((result.relayCpu * 1e6) / (2 * result.received));
+        cpu.push(cpuMicros(await generator.run({ ...task, ufrag: ufragFor(transceiver) })));
       }
     }
     return relays.map(({ flows, cpu, process: child }) => ({

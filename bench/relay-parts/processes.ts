@@ -21,8 +21,14 @@ export function ufragFor(address: string, secret = SECRET): string {
 }
 
 /** Starts a part; the first thing that it says is its address. */
-export async function startPart(part: string, ...args: string[]): Promise<Part> {
-  const child = fork(new URL(`./${part}.js`, import.meta.url), args);
+export function startPart(part: string, ...args: string[]): Promise<Part> {
+  return startPartWithin([], part, ...args);
+}
+
+/** Starts a part by a command that is given the part's own, such as `ip netns exec NAME`. */
+export async function startPartWithin(within: readonly string[], part: string, ...args: string[]): Promise<Part> {
+  const [execPath, ...execArgv] = [...within, process.execPath];
+  const child = fork(new URL(`./${part}.js`, import.meta.url), args, { execPath, execArgv });
   const [address] = (await Promise.race([once(child, 'message'), failed(child, part)])) as [string];
   return { process: child, address };
 }
@@ -42,9 +48,33 @@ export async function startGoRelay(): Promise<Part | { reason: string }> {
   return { process: child, address: line.toString().trim() };
 }
 
-/** Runs a load generator to its end. */
-export async function generate(task: LoadTask): Promise<LoadResult> {
-  return runPart<LoadResult>('load-generator', JSON.stringify(task));
+/** A load generator, one task at a time. */
+export class Generator {
+  readonly #process: ChildProcess;
+  readonly #failed: Promise<never>;
+
+  private constructor(child: ChildProcess) {
+    this.#process = child;
+    this.#failed = failed(child, 'load-generator');
+    this.#failed.catch(() => undefined);
+  }
+
+  /** @param within a command that the process is started by: `ip netns exec NAME`. */
+  static async start(within: readonly string[] = []): Promise<Generator> {
+    const { process: child } = await startPartWithin(within, 'load-generator');
+    return new Generator(child);
+  }
+
+  async run(task: LoadTask): Promise<LoadResult> {
+    const answer = once(this.#process, 'message');
+    this.#process.send(task);
+    const [result] = (await Promise.race([answer, this.#failed])) as [LoadResult];
+    return result;
+  }
+
+  close(): void {
+    this.#process.kill();
+  }
 }
 
 /** Runs a part that says one thing and ends. */
@@ -58,5 +88,5 @@ export async function runPart<Result>(part: string, ...args: string[]): Promise<
 
 async function failed(child: ChildProcess, part: string): Promise<never> {
   const [code] = (await once(child, 'exit')) as [number | null];
-  throw new Error(`${part} ended with code ${code} before it had anything to say`);
+  throw new Error(`${part} ended with code ${code} before it had said all`);
 }

@@ -1,6 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { seededRandom } from '../../test/support/random.ts';
+import { DeliveryQueue } from '../support/delivery-queue.ts';
 
 /** What the path does to every datagram, both ways alike. */
 export interface PathConditions {
@@ -12,11 +13,6 @@ export interface PathConditions {
   readonly seed: number;
 }
 
-interface InFlight {
-  readonly at: number;
-  readonly deliver: () => void;
-}
-
 /**
  * A UDP path with delay and loss between callers and a relay, in user space: callers are told its address as the
  * relay's. Each caller's address gets a socket of its own towards the relay, so that the relay can tell them apart.
@@ -24,14 +20,11 @@ interface InFlight {
  *   caller ──► [ path ] ── half the round trip later, or never ──► relay
  */
 export class DelayedPath {
-  /** When this path delivered late because the process was busy: milliseconds, one for each datagram. */
-  readonly lateness: number[] = [];
   readonly #front: Socket;
   readonly #relay: { readonly address: string; readonly port: number };
   readonly #callers = new Map<string, Socket>();
-  /** In the order of delivery: the delay is the same for all. */
-  #inFlight: InFlight[] = [];
-  #timer: NodeJS.Timeout | null = null;
+  /** Both ways: the delay is the same for all. */
+  readonly #inFlight = new DeliveryQueue();
   #conditions: PathConditions = { roundTripMs: 0, loss: 0, seed: 1 };
   #chance: { readonly in: () => number; readonly out: () => number } = { in: () => 1, out: () => 1 };
 
@@ -55,6 +48,11 @@ export class DelayedPath {
     return `127.0.0.1:${this.#front.address().port}`;
   }
 
+  /** When this path delivered late because the process was busy: milliseconds, one for each datagram. */
+  get lateness(): readonly number[] {
+    return this.#inFlight.lateness;
+  }
+
   /** From the next datagram on. What is under way arrives as it was to. */
   impose(conditions: PathConditions): void {
     this.#conditions = conditions;
@@ -66,12 +64,11 @@ export class DelayedPath {
   forgetCallers(): void {
     for (const socket of this.#callers.values()) socket.close();
     this.#callers.clear();
-    this.#inFlight = [];
+    this.#inFlight.clear();
   }
 
   /** Nothing passes any more. */
   close(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
     this.forgetCallers();
     this.#front.close();
   }
@@ -90,23 +87,6 @@ export class DelayedPath {
 
   #send(chance: () => number, deliver: () => void): void {
     const { roundTripMs, loss } = this.#conditions;
-    if (chance() < loss) return;
-    this.#inFlight.push({ at: performance.now() + roundTripMs / 2, deliver });
-    if (!this.#timer) this.#wakeUp();
-  }
-
-  #wakeUp(): void {
-    this.#timer = null;
-    const now = performance.now();
-    for (let next = this.#inFlight[0]; next !== undefined && next.at <= now; next = this.#inFlight[0]) {
-      this.#inFlight.shift();
-      this.lateness.push(now - next.at);
-      next.deliver();
-    }
-    if (this.#inFlight.length === 0) return;
-    const wait = this.#inFlight[0].at - performance.now();
-    // Timers count whole milliseconds and fire late rather than early: the last one is waited for turn by turn.
-    if (wait > 2) this.#timer = setTimeout(() => this.#wakeUp(), Math.floor(wait) - 1);
-    else this.#timer = setTimeout(() => this.#wakeUp(), 0);
+    if (chance() >= loss) this.#inFlight.push(roundTripMs / 2, deliver);
   }
 }

@@ -48,7 +48,7 @@ export class Conversation {
   /** A bridge's session is that of its server, once it has told. */
   #sessionKnown: boolean;
   #state: ConversationState = 'new';
-  #now: number;
+  #now = Number.NaN;
   #ids = 0;
   /** A response was asked for before the agent was there, or while the last one was still being heard. */
   #responseWanted: ResponseOverrides | null = null;

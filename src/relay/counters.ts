@@ -9,6 +9,9 @@ export interface RelayCounter {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+const FLOWS_LEARNED =
+  'Flows learned, by the way: a routing token, a transceiver (way_back), a relay elsewhere, the recovery cache (Redis), or the relay before (handover)';
+
 const PLAIN = {
   clientReceived: { name: 'client_packets', help: 'Packets between clients and the public port', labels: { direction: 'in' } },
   clientSent: { name: 'client_packets', help: 'Packets between clients and the public port', labels: { direction: 'out' } },
@@ -16,7 +19,9 @@ const PLAIN = {
   clientSentBytes: { name: 'client_bytes', help: 'Bytes of UDP payload of the client packets', labels: { direction: 'out' } },
   trunkReceived: { name: 'trunk_datagrams', help: 'Trunk datagrams; each carries one or more packets', labels: { direction: 'in' } },
   trunkSent: { name: 'trunk_datagrams', help: 'Trunk datagrams; each carries one or more packets', labels: { direction: 'out' } },
-  trunkLost: { name: 'trunk_lost', help: 'Trunk datagrams missing in the sequences of their senders', labels: {} },
+  trunkReceivedBytes: { name: 'trunk_bytes', help: 'Bytes of UDP payload of the trunk datagrams', labels: { direction: 'in' } },
+  trunkSentBytes: { name: 'trunk_bytes', help: 'Bytes of UDP payload of the trunk datagrams', labels: { direction: 'out' } },
+  trunkLost: { name: 'trunk_lost', help: 'Trunk datagrams that never came or came late, by the gaps in the sequence numbers of their senders', labels: {} },
   forwarded: { name: 'forwarded', help: 'Packets passed on, by where to', labels: { to: 'transceiver' } },
   forwardedToCluster: { name: 'forwarded', help: 'Packets passed on, by where to', labels: { to: 'cluster' } },
   returned: { name: 'forwarded', help: 'Packets passed on, by where to', labels: { to: 'client' } },
@@ -24,16 +29,16 @@ const PLAIN = {
   relayedReceived: { name: 'relayed_packets', help: 'Packets of clients that came through a relay of another place', labels: {} },
   probesAnswered: { name: 'probes_answered', help: 'Probes of relays of other places that were answered', labels: {} },
   tokensDecoded: { name: 'tokens_decoded', help: 'Routing tokens that had to be decrypted', labels: {} },
-  flowsRouted: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'token' } },
-  flowsReturned: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'way_back' } },
-  flowsHinted: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'relay' } },
-  flowsRecovered: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'recovery' } },
-  flowsHandedOver: { name: 'flows_learned', help: 'Flows learned, by what from', labels: { from: 'handover' } },
+  flowsRouted: { name: 'flows_learned', help: FLOWS_LEARNED, labels: { from: 'token' } },
+  flowsReturned: { name: 'flows_learned', help: FLOWS_LEARNED, labels: { from: 'way_back' } },
+  flowsHinted: { name: 'flows_learned', help: FLOWS_LEARNED, labels: { from: 'relay' } },
+  flowsRecovered: { name: 'flows_learned', help: FLOWS_LEARNED, labels: { from: 'recovery' } },
+  flowsHandedOver: { name: 'flows_learned', help: FLOWS_LEARNED, labels: { from: 'handover' } },
   flowsMoved: { name: 'flows_moved', help: 'Flows that went over to another transceiver', labels: {} },
   flowsExpired: { name: 'flows_forgotten', help: 'Flows forgotten, by why', labels: { why: 'idle' } },
   flowsEvicted: { name: 'flows_forgotten', help: 'Flows forgotten, by why', labels: { why: 'full' } },
   loops: { name: 'loops', help: 'Rounds of the packet loop that had something to do', labels: {} },
-  loopSeconds: { name: 'loop_seconds', help: 'Time from waking up to having passed on what was waiting, summed', labels: {} },
+  loopSeconds: { name: 'loop_seconds', help: 'Time from waking up to having passed on what was waiting, summed over the rounds', labels: {} },
   slowLoops: { name: 'slow_loops', help: 'Rounds of the packet loop that took longer than 5 ms', labels: {} },
   gatherings: { name: 'gatherings', help: 'Sleeps of a worker under load, in which packets gather', labels: {} },
   gatheringSeconds: { name: 'gathering_seconds', help: 'Time that workers slept under load for packets to gather', labels: {} },

@@ -15,7 +15,9 @@ const FORWARDED = counterIndex('forwarded');
 const FORWARDED_TO_CLUSTER = counterIndex('forwardedToCluster');
 const RETURNED = counterIndex('returned');
 const TRUNK_RECEIVED = counterIndex('trunkReceived');
+const TRUNK_RECEIVED_BYTES = counterIndex('trunkReceivedBytes');
 const TRUNK_SENT = counterIndex('trunkSent');
+const TRUNK_SENT_BYTES = counterIndex('trunkSentBytes');
 
 /** How an engine sends. Bytes are valid during the call only. */
 export interface PacketSinks {
@@ -124,6 +126,7 @@ export class PacketPath {
     const core = this.#core;
     const { trunk } = core;
     this.#counters.addAt(TRUNK_RECEIVED, 1);
+    this.#counters.addAt(TRUNK_RECEIVED_BYTES, length);
     const fault = core.openTrunk(data, offset, length, ip, ipOffset, port);
     if (fault !== null) {
       this.#counters.drop(fault);
@@ -216,6 +219,7 @@ export class PacketPath {
 
   #send(bundles: TrunkBundles): void {
     this.#counters.addAt(TRUNK_SENT, bundles.count);
+    for (let i = 0; i < bundles.count; i++) this.#counters.addAt(TRUNK_SENT_BYTES, bundles.length(i));
     this.#sinks.toTrunk(bundles);
     bundles.clear();
   }

@@ -19,12 +19,14 @@ export async function readCallRequest(request: FastifyRequest, credential: Crede
   const { model, dcid } = request.query as { model?: unknown; dcid?: unknown };
   const channel = dcid === undefined ? {} : { eventsChannelId: readChannelId(dcid) };
   const asked = { ...(typeof model === 'string' ? { model } : {}), ...(session === undefined ? {} : parseSession(session)) };
-  const wanted = validateSession(asked);
+  const wanted = Object.keys(asked).length === 0 ? UNASKED : validateSession(asked);
   if (credential.type !== 'clientSecret') return { offer: sdp, session: wanted, ...channel };
   requireSameSession(asked, credential.session);
   return { offer: sdp, session: credential.session, ...channel };
 }
 
+/** The session of a caller who says nothing of it. */
+const UNASKED = validateSession({});
 /** RFC 8831, section 6.2: stream 65535 is not used. */
 const MAX_CHANNEL_ID = 65_534;
 

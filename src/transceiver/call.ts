@@ -12,6 +12,8 @@ import { mediaCounts, type MediaCounts } from './media-metrics.ts';
 export interface CallHost {
   /** Sends one datagram to the client. */
   transmit(data: Uint8Array, to: TransportAddress): void;
+  /** What has been handed to `transmit` leaves at once instead of when this turn of work is done. */
+  hurry(): void;
   /** The call has output that nobody is draining: call `drain` soon. */
   touched(call: Call): void;
   /** The caller has shown who it is. `dtlsInStun`: its handshake came inside of STUN, at least in part. */
@@ -68,14 +70,16 @@ export class Call implements ConversationPort {
   #timings: { iceMs: number | null; dtlsMs: number | null; eventsMs: number | null; firstAudioMs: number | null } = {
     iceMs: null, dtlsMs: null, eventsMs: null, firstAudioMs: null,
   };
+  /** The agent has been heard. */
+  #heard = false;
   readonly #declaredChannel: number | null;
   #security: { dtlsVersion: string; srtpProfile: string | null } | null = null;
   #eventsChannel: number | null = null;
   /** Set once the call is to end: the reason, and when to stop waiting for the last events to arrive. */
   #ending: { reason: string; by: number } | null = null;
   #ended = false;
-  #now: number;
-  #deadline = 0;
+  #now = Number.NaN;
+  #deadline = Number.NEGATIVE_INFINITY;
 
   constructor(options: CallOptions) {
     this.id = options.id;
@@ -180,7 +184,10 @@ export class Call implements ConversationPort {
   }
 
   sendAudio(opus: Uint8Array, mediaTime: number, _duration: number, marker: boolean): void {
-    this.#timings.firstAudioMs ??= this.#sinceStart();
+    if (!this.#heard) {
+      this.#heard = true;
+      this.#timings.firstAudioMs = this.#sinceStart();
+    }
     this.#session.sendAudio(opus, mediaTime, marker, this.#now);
     this.#host.touched(this);
   }
@@ -233,6 +240,8 @@ export class Call implements ConversationPort {
         this.#host.connected(output.dtlsVersion, output.dtlsInStun);
         break;
       case 'ready-to-send':
+        // The caller has work to do with our flight: it need not wait until the agent is there.
+        this.#host.hurry();
         this.#conversation.open(this.#now);
         break;
       case 'channel':

@@ -14,7 +14,7 @@ import {
   type CallRequest,
   type IceUpdate,
 } from '../signaling/call-service.ts';
-import { DtlsCertificate, loadSrtpCiphers, warmUpCall, type Answerer, type SrtpCiphers } from '../webrtc/index.ts';
+import { DtlsCertificate, generateKeyShare, loadSrtpCiphers, warmUpCall, type Answerer, type KeyShare, type SrtpCiphers } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { CallIdKeys } from '../wire/call-id.ts';
 import type { Locator } from '../wire/locator.ts';
@@ -84,8 +84,8 @@ export class Shard implements UdpSocketHandler, CallHost {
   #socket: UdpSocket | null = null;
   #bundler: TrunkBundler | null = null;
   #locator: Locator | null = null;
-  /** Of the next call, made while nobody waits for them. */
-  #names: CallNames | null = null;
+  /** Made while nobody waits for it. */
+  #nextCall: PreparedCall | null = null;
   readonly #counters = new ShardCounters();
 
   constructor(
@@ -118,7 +118,7 @@ export class Shard implements UdpSocketHandler, CallHost {
       mtu: this.#options.trunkMtu,
     });
     this.#locator = { kind: 0, address: this.advertised };
-    this.#names = this.#newNames();
+    this.#nextCall = this.#prepareCall();
     this.#warmUp(WARM_UP_CALLS);
   }
 
@@ -154,8 +154,9 @@ export class Shard implements UdpSocketHandler, CallHost {
     const now = performance.now();
     const busyFrom = threadTime();
     const eventsChannelId = declared ?? null;
-    const { id, ufrag } = this.#takeNames();
-    const answerer = this.#answer(offer, ufrag, ingress, eventsChannelId, now);
+    const prepared = this.#takePrepared();
+    const { id, ufrag } = prepared;
+    const answerer = this.#answer(offer, prepared, ingress, eventsChannelId, now);
     if (this.#answered.size === 0) setImmediate(() => this.#bringUp());
     this.#answered.set(ufrag, {
       id,
@@ -275,6 +276,10 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#bundler!.queue(path.relay, path, path.via, true, data);
   }
 
+  hurry(): void {
+    this.#bundler!.flush();
+  }
+
   touched(call: Call): void {
     if (call === this.#current) return;
     if (this.#touched.size === 0 && !this.#draining) queueMicrotask(() => this.#flush());
@@ -313,8 +318,10 @@ export class Shard implements UdpSocketHandler, CallHost {
     if (call.handleDatagram(payload, path, now)) {
       if (!known) this.#paths.add(path);
       else if (path.call !== call) this.#paths.move(path, call);
-      path.relay = relay;
-      path.via = reader.hasVia ? this.#paths.via(data, reader.viaOffset) : null;
+      const via = reader.hasVia ? this.#paths.via(data, reader.viaOffset) : null;
+      // Only what changes is written: a path lies in memory of its own.
+      if (path.relay !== relay) path.relay = relay;
+      if (path.via !== via) path.via = via;
     }
     call.drain(now);
     this.#current = null;
@@ -346,10 +353,10 @@ export class Shard implements UdpSocketHandler, CallHost {
       this.#clock.add(call);
       log.info({ agent: options.agent.name }, 'call accepted');
     }
-    this.#names ??= this.#newNames();
+    this.#nextCall ??= this.#prepareCall();
   }
 
-  #answer(offer: string, ufrag: string, candidates: readonly TransportAddress[], eventsChannelId: number | null, now: number): Answerer {
+  #answer(offer: string, { ufrag, keyShare }: PreparedCall, candidates: readonly TransportAddress[], eventsChannelId: number | null, now: number): Answerer {
     const channels = eventsChannelId === null ? [] : [{ label: EVENTS_LABEL, negotiated: true, id: eventsChannelId }];
     try {
       return answerOffer({
@@ -359,6 +366,7 @@ export class Shard implements UdpSocketHandler, CallHost {
         candidates,
         ciphers: this.#ciphers,
         earlySending: this.#options.earlyMedia,
+        keyShare,
         channels,
         now,
       });
@@ -390,16 +398,16 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#bundler?.flush();
   }
 
-  /** Those that were made ahead, unless a restart of ICE has taken the same since. */
-  #takeNames(): CallNames {
-    const names = this.#names;
-    this.#names = null;
-    return names && this.#isFree(names.ufrag) ? names : this.#newNames();
+  /** What was made ahead, unless a restart of ICE has taken the same ufrag since. */
+  #takePrepared(): PreparedCall {
+    const prepared = this.#nextCall;
+    this.#nextCall = null;
+    return prepared && this.#isFree(prepared.ufrag) ? prepared : this.#prepareCall();
   }
 
-  #newNames(): CallNames {
+  #prepareCall(): PreparedCall {
     const token = this.#freeToken();
-    return { id: this.#callIdKeys.encodeCallId(token, randomFillSync), ufrag: token.ufrag };
+    return { id: this.#callIdKeys.encodeCallId(token, randomFillSync), ufrag: token.ufrag, keyShare: generateKeyShare('x25519') };
   }
 
   /** A routing token whose nonce, and therefore whose text, no live call of this shard has. */
@@ -416,10 +424,11 @@ export class Shard implements UdpSocketHandler, CallHost {
   }
 }
 
-/** What a call is called: in URLs, and in its packets. */
-interface CallNames {
+/** What a call needs whatever its offer says. */
+interface PreparedCall {
   readonly id: string;
   readonly ufrag: string;
+  readonly keyShare: KeyShare<'x25519'>;
 }
 
 function newPath(data: Uint8Array, reader: TrunkReader, call: Call, relay: TransportAddress): ClientPath {

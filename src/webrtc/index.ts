@@ -15,6 +15,7 @@ export {
 } from './session/session-types.ts';
 export { DtlsCertificate } from './dtls/certificate.ts';
 export { DtlsEndpoint, type DtlsEndpointOptions, type DtlsOutput } from './dtls/endpoint.ts';
+export { generateKeyShare, type KeyShare } from './dtls/key-share.ts';
 export { warmUpCall, type WarmUpOptions } from './session/warm-up.ts';
 export { IceClientAgent, type IceClientOptions } from './ice/client-agent.ts';
 export { generateIceCredentials, generateIcePassword, type IceCredentials } from './ice/credentials.ts';

@@ -225,6 +225,7 @@ export class TrunkReader {
 /** Within one buffer nothing is allocated; `set` needs a view, which still costs a quarter of a loop at 160 bytes. */
 function copyBytes(from: Uint8Array, fromOffset: number, length: number, into: Uint8Array, intoOffset: number): void {
   if (from === into) into.copyWithin(intoOffset, fromOffset, fromOffset + length);
+  else if (length === from.length) into.set(from, intoOffset);
   else into.set(from.subarray(fromOffset, fromOffset + length), intoOffset);
 }
 

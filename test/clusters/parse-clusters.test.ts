@@ -20,6 +20,7 @@ test('the commented example says what its comments say', () => {
   assert.equal(virginia.transceiver, 'http://{ip}:8080');
   assert.deepEqual(frankfurt.ingress[0].place, frankfurt.place, 'an ingress stands where its cluster is');
   assert.deepEqual(virginia.ingress[1].place, { latitude: 41.88, longitude: -87.63 });
+  assert.deepEqual([frankfurt.ingress[0], frankfurt.ingress[1], ingress[0]].map(({ http }) => http?.origin ?? null), ['http://10.1.0.5:9090', null, 'http://10.9.0.1:9090']);
   assert.deepEqual([...frankfurt.ingress, ...virginia.ingress, ...ingress].map((entry) => entry.global), [true, true, false, false, true]);
 });
 
@@ -48,6 +49,7 @@ test('what cannot be used is refused with words that name its place in the file'
     [cluster({ name: 'São Paulo' }), /^clusters\[1\]\.name: write a name/],
     [cluster({ signaling: 'ftp://host' }), /^clusters\[1\]\.signaling: "ftp:\/\/host" is not an origin/],
     [cluster({ signaling: 'http://host/path' }), /^clusters\[1\]\.signaling: /],
+    [cluster({ ingress: [{ address: '192.0.2.1:1', http: '10.0.0.1:9090' }] }), /^clusters\[1\]\.ingress\[0\]\.http: .* is not an origin/],
     [cluster({ transceiver: 'http://host:8080' }), /^clusters\[1\]\.transceiver: .*\{ip\}/],
     [cluster({ trunk: ['10.0.0.1'] }), /^clusters\[1\]\.trunk\[0\]: "10\.0\.0\.1" is not an address/],
     [cluster({ ingress: [{ address: '10.0.0.1:0' }] }), /^clusters\[1\]\.ingress\[0\]\.address: /],

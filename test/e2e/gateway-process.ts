@@ -11,6 +11,8 @@ export interface GatewayCluster {
   readonly signaling: string;
   /** The relay's public address. */
   readonly udp: string;
+  /** Several public addresses instead, with the HTTP of each relay. */
+  readonly ingress?: readonly { readonly address: string; readonly http: string }[];
 }
 
 export interface GatewayServer {
@@ -18,6 +20,8 @@ export interface GatewayServer {
   readonly url: string;
   /** Where offers are posted. */
   readonly endpoint: string;
+  /** Ends it as a crash would. */
+  kill(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -25,8 +29,8 @@ export interface GatewayServer {
 export async function startGateway(clusters: readonly GatewayCluster[], env: Readonly<Record<string, string>>): Promise<GatewayServer> {
   const folder = await mkdtemp(path.join(tmpdir(), 'earshot-e2e-'));
   const file = path.join(folder, 'clusters.yaml');
-  const entries = clusters.map(({ id, name, signaling, udp }) => ({
-    id, name, latitude: 50, longitude: 8 + id, signaling, ingress: [{ address: udp }],
+  const entries = clusters.map(({ id, name, signaling, udp, ingress = [{ address: udp }] }) => ({
+    id, name, latitude: 50, longitude: 8 + id, signaling, ingress,
   }));
   await writeFile(file, stringify({ clusters: entries }));
   const http = `127.0.0.1:${await freeTcpPort()}`;
@@ -34,11 +38,16 @@ export async function startGateway(clusters: readonly GatewayCluster[], env: Rea
   const gateway = new EarshotProcess(['gateway', '--http', http, '--clusters', file, '--attempt-timeout', '10s', '--drain-timeout', '0s'], env);
   const url = `http://${http}`;
   await gateway.ready(url);
+  let isKilled = false;
   return {
     url,
     endpoint: `${url}/v1/realtime/calls`,
+    async kill() {
+      isKilled = true;
+      await gateway.kill();
+    },
     async [Symbol.asyncDispose]() {
-      await gateway.stop();
+      if (!isKilled) await gateway.stop();
       await rm(folder, { recursive: true });
     },
   };

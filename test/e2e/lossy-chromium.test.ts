@@ -11,9 +11,8 @@ import { utterance } from './voices.ts';
 
 const SECRETS = { EARSHOT_SECRET: 'a secret that both roles of this test share' };
 const LOSS = 0.12;
-/** Until the browser has reported what it lost, and redundancy has begun both ways. */
-const REPORTS_MS = 9_000;
-const MEASURED_MS = 7_000;
+/** Packets that arrive while it is measured: seven seconds of them. */
+const MEASURED_PACKETS = 350;
 
 /** What `getStats` says of the audio that came. */
 interface Inbound {
@@ -32,7 +31,6 @@ function callerPage(endpoint: string): string {
     });
     const connection = new RTCPeerConnection();
     connection.addTrack(microphone.getAudioTracks()[0], microphone);
-    globalThis.inbound = async () => [...(await connection.getStats()).values()].find(({ type }) => type === 'inbound-rtp');
     await connection.setLocalDescription();
     const response = await fetch('${endpoint}', {
       method: 'POST',
@@ -41,6 +39,10 @@ function callerPage(endpoint: string): string {
     });
     globalThis.answer = await response.text();
     await connection.setRemoteDescription({ type: 'answer', sdp: globalThis.answer });
+    for (;;) {
+      globalThis.inbound = { ...[...(await connection.getStats()).values()].find(({ type }) => type === 'inbound-rtp') };
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   </script>`;
 }
 
@@ -60,13 +62,16 @@ test('redundancy both ways: on a path that loses an eighth, a browser and its ag
   await using chromium = await Chromium.launch({ microphone: concat(...Array.from({ length: 40 }, () => hello)) });
   try {
     const { page } = await chromium.open(`${pages.url}/`);
-    const inbound = (): Promise<Inbound> => page.evaluate<Inbound>('inbound()');
-    await page.waitForFunction('globalThis.inbound?.().then((stats) => stats?.packetsReceived > 20)');
+    const inbound = (): Promise<Inbound> => page.evaluate<Inbound>('inbound');
+    await page.waitForFunction('globalThis.inbound?.packetsReceived > 20');
     path.impose({ roundTripMs: 40, loss: LOSS, seed: 12 });
-    await pause(REPORTS_MS);
+    const imposedAt = performance.now();
+    // The browser has reported what it lost, and the answer to that has begun.
+    await page.waitForFunction('inbound.fecPacketsReceived > 10');
     const before = await inbound();
-    await pause(MEASURED_MS);
+    await page.waitForFunction(`inbound.packetsReceived >= ${before.packetsReceived + MEASURED_PACKETS}`);
     const after = await inbound();
+    const lossyMs = performance.now() - imposedAt;
     const grown = (field: keyof Inbound): number => after[field] - before[field];
 
     assert.match(await page.evaluate<string>('answer'), /a=rtpmap:\d+ red\/48000\/2/);
@@ -77,7 +82,7 @@ test('redundancy both ways: on a path that loses an eighth, a browser and its ag
     assert.ok(concealed < lost / 2, `${concealed} concealed, ${lost} lost`);
 
     const recovered = await metric(`http://${http}`, 'earshot_audio_frames_recovered_total');
-    const expected = ((REPORTS_MS + MEASURED_MS) / 20) * LOSS;
+    const expected = (lossyMs / 20) * LOSS;
     assert.ok(recovered > expected / 2, `${recovered} frames of lost packets came in later ones, of ${expected} or so`);
   } finally {
     path.close();

@@ -1,23 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { WebSocket } from 'ws';
 import { startDev } from '../support/earshot-process.ts';
-import { EventMailbox, type RealtimeEvent } from '../support/event-mailbox.ts';
 import { LibdatachannelCaller } from '../support/libdatachannel-caller.ts';
 import { RealtimeServer } from '../support/realtime-server.ts';
+import { follow } from './sideband.ts';
 import { utterance } from './voices.ts';
 
 const KEY = 'sk-upstream';
-
-/** Follows a call from outside. */
-function follow(url: string, location: string): { socket: WebSocket; events: EventMailbox } {
-  const socket = new WebSocket(`${url.replace('http:', 'ws:')}/v1/realtime?call_id=${location.split('/').at(-1)}`);
-  const events = new EventMailbox();
-  socket.on('message', (data: Buffer) => events.put(JSON.parse(data.toString()) as RealtimeEvent));
-  socket.on('close', () => events.close());
-  return { socket, events };
-}
 
 test('a call is bridged to a Realtime server, and observers steer it until it ends', { timeout: 60_000 }, async () => {
   await using server = await RealtimeServer.start(KEY);

@@ -18,6 +18,8 @@ export interface DeploymentOptions {
   readonly cluster?: number;
   /** Whether a relay can take over from the one before. */
   readonly handover?: boolean;
+  /** Where relays shall find the transceiver's trunk, in place of where it is. */
+  readonly advertiseTrunk?: string;
 }
 
 /** One relay that can be killed and started again, and one transceiver, as processes of their own. */
@@ -41,7 +43,7 @@ export class Deployment {
     this.#transceiverArguments = transceiverArguments;
   }
 
-  static async start({ agent, redis, handover, cluster = 0 }: DeploymentOptions): Promise<Deployment> {
+  static async start({ agent, redis, handover, cluster = 0, advertiseTrunk }: DeploymentOptions): Promise<Deployment> {
     const udp = `127.0.0.1:${await freeUdpPort()}`;
     const relayHttp = `127.0.0.1:${await freeTcpPort()}`;
     const http = `127.0.0.1:${await freeTcpPort()}`;
@@ -51,9 +53,15 @@ export class Deployment {
     if (handover) relay.push('--handover', path.join(await mkdtemp(path.join(tmpdir(), 'earshot-')), 'relay.sock'));
     const ownTrunk = `127.0.0.1:${await freeUdpPort(TRUNK_PORTS)}`;
     const transceiver = ['transceiver', '--http', http, '--trunk', ownTrunk, '--ingress', udp, '--agent', agent, '--workers', '1', '--cluster', String(cluster)];
+    if (advertiseTrunk !== undefined) transceiver.push('--advertise-trunk', advertiseTrunk);
     const deployment = new Deployment(`http://${http}/v1/realtime/calls`, udp, `http://${relayHttp}`, relay, transceiver);
     await Promise.all([deployment.startTransceiver(), deployment.startRelay()]);
     return deployment;
+  }
+
+  /** Where the transceiver's trunk is, whatever it advertises. */
+  get transceiverTrunk(): string {
+    return this.#transceiverArguments[4];
   }
 
   get relay(): EarshotProcess {

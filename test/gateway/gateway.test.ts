@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Decision } from '../../src/gateway/gateway.ts';
 import { formatAddress } from '../../src/wire/address.ts';
 import { CallIdKeys } from '../../src/wire/call-id.ts';
@@ -120,12 +120,12 @@ test('a relay that does not answer, or drains, is named after the others, in the
   assert.deepEqual(['192.0.2.1:3478', '192.0.2.3:3478'].map(condition), ['ready', 'unwatched']);
 
   status = 503;
-  while (condition('192.0.2.1:3478') !== 'not-ready') await setTimeout(20);
+  while (condition('192.0.2.1:3478') !== 'not-ready') await pause(20);
   const without = ['192.0.2.2:3478', '192.0.2.3:3478'];
   assert.deepEqual(await told(), { ingress: without, avoided: [{ ingress: '192.0.2.1:3478', condition: 'not-ready' }], answered: without });
 
   await near[Symbol.asyncDispose]();
-  while (condition('192.0.2.1:3478') !== 'unreachable') await setTimeout(20);
+  while (condition('192.0.2.1:3478') !== 'unreachable') await pause(20);
   assert.deepEqual((await told()).avoided, [{ ingress: '192.0.2.1:3478', condition: 'unreachable' }]);
   assert.ok(gateway.log.some((line) => line.includes('"ingress changed"') && line.includes('192.0.2.1:3478')));
 });
@@ -263,7 +263,7 @@ test('a slow cluster is still good when there is no other', { timeout }, async (
   let asked = 0;
   frankfurt.calls.onCreate = async (request) => {
     asked++;
-    await setTimeout(100);
+    await pause(100);
     return make(request);
   };
   await using gateway = await startTestGateway([clusterEntry(frankfurt)], { attemptTimeoutMs: 20 });
@@ -286,7 +286,7 @@ test('the call of a caller that is gone before the answer is hung up', { timeout
   frankfurt.calls.onCreate = async (request) => {
     aborter.abort();
     // Until the gateway has seen it: its socket to the caller closes in the same process.
-    await setTimeout(100);
+    await pause(100);
     return make(request);
   };
   await assert.rejects(fetch(`${gateway.url}/v1/realtime/calls`, {
@@ -377,7 +377,7 @@ test('a change of the clusters file moves new calls, and keeps what is known of 
   await gateway.writeClusters([clusterEntry(virginia), clusterEntry(frankfurt)]);
   const isReady = (name: string): boolean =>
     gateway.gateway.metrics().some(({ labels, value }) => value === 1 && labels?.['cluster'] === name && labels['condition'] === 'ready');
-  while (!isReady('virginia')) await setTimeout(20);
+  while (!isReady('virginia')) await pause(20);
   const { cluster, candidates } = decisionOf(await gateway.offer('virginia'));
   assert.equal(cluster, 'virginia');
   assert.deepEqual(candidates.map(({ condition }) => condition), ['ready', 'ready']);

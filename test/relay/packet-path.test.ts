@@ -38,11 +38,14 @@ describe('packet path', () => {
   it('keeps bundles within the MTU and numbers the datagrams of each peer', () => {
     const { path, sent, counters } = makePath();
     known(path, sent);
+    const before = counters.get('trunkSentBytes');
     for (let i = 0; i < 7; i++) fromClient(path, voice(i, 250), 1);
     path.flush();
     assert.deepEqual(sent.map(({ sequence, payloads }) => [sequence, payloads.length]), [[1, 2], [2, 2], [3, 2], [4, 1]]);
     assert.equal(counters.get('forwarded'), 9);
     assert.equal(counters.get('trunkSent'), 6);
+    // Four headers, and each packet in an entry of ten bytes more.
+    assert.equal(counters.get('trunkSentBytes') - before, 4 * 16 + 7 * 260);
   });
 
   it('sends early when there is no room for another datagram, losing nothing', () => {
@@ -83,6 +86,7 @@ describe('packet path', () => {
     assert.equal(counters.get('trunkLost'), 2);
     for (const sequence of [1_000_000, 1_000_002]) path.fromTrunk(...trunkFrom(A, sequence, []), 0);
     assert.equal(counters.get('trunkLost'), 3);
+    assert.equal(counters.get('trunkReceivedBytes'), 10 * 16);
   });
 });
 

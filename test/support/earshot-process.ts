@@ -21,7 +21,8 @@ export interface DevServer {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-const READY_LIMIT_MS = 15_000;
+/** A machine that is busy takes its time; a process that ends is noticed at once. */
+const READY_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 10_000;
 const PROBE_MS = 25;
 

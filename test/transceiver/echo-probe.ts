@@ -31,6 +31,7 @@ const host: CallHost = {
     else if (data[1] < 192) echoed++;
   },
   connected: () => undefined,
+  hurry: () => undefined,
   touched: () => undefined,
   ended: () => undefined,
 };

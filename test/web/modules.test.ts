@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { PROJECT } from '../support/paths.ts';
@@ -192,4 +193,13 @@ test('after an ICE restart every section has the new credentials and the old can
   assert.ok(answer.includes('a=rtpmap:111 opus/48000/2') && answer.includes('a=ice-lite'));
   const kept = answerWith(ANSWER, 'a=ice-ufrag:new\r\na=ice-pwd:newnewnewnewnewnewnewnew\r\n');
   assert.ok(kept.includes('192.0.2.1'), 'a server that names no candidate keeps the one it had');
+});
+
+test('the page names every module that it imports, so that all are fetched in one round trip', () => {
+  const folder = path.join(PROJECT, 'web');
+  const read = (name: string): string => readFileSync(path.join(folder, name), 'utf8');
+  const scripts = readdirSync(folder).filter((name) => name.endsWith('.js'));
+  const imported = scripts.flatMap((name) => Array.from(read(name).matchAll(/^import .* from '\.\/(.+)';$/gm), ([, module]) => module));
+  const named = Array.from(read('index.html').matchAll(/<link rel="modulepreload" href="(.+)">/g), ([, module]) => module);
+  assert.deepEqual(named.toSorted(), [...new Set(imported)].toSorted());
 });

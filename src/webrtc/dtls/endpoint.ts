@@ -28,6 +28,7 @@ import { FlightSender } from './flight.ts';
 import { epoch13 } from './handshake-13.ts';
 import type { Handshake, HandshakeConfig, HandshakeHost, HandshakeResult } from './handshake.ts';
 import { decodeHandshakeFragments } from './handshake-fragment.ts';
+import type { KeyShare } from './key-share.ts';
 import { Reassembly } from './reassembly.ts';
 import { maxPlaintextLength } from './record.ts';
 import type { RecordHeader } from './record.ts';
@@ -53,6 +54,8 @@ export interface DtlsEndpointOptions {
   readonly versions?: readonly DtlsVersion[];
   /** Key exchange groups of DTLS 1.3 in order of preference; a client sends a key share for the first alone. */
   readonly groups?: readonly NamedGroup[];
+  /** A server's key pair for this handshake alone, made ahead; made with the endpoint unless given. */
+  readonly keyShare?: KeyShare<'x25519'>;
   /**
    * A DTLS 1.3 server may send data and media half a round trip after the ClientHello, before the client has shown its
    * certificate: to whoever answered our ICE check. Off unless given; see {@link DtlsSendKeys}.

@@ -6,6 +6,7 @@ import type { Fingerprint } from './fingerprint.ts';
 import type { FlightItem } from './flight.ts';
 import type { HandshakeMessage } from './handshake-fragment.ts';
 import type { ReadProtection, UnifiedReadProtection, WriteProtection } from './record-protection.ts';
+import type { KeyShare } from './key-share.ts';
 import type { DtlsVersion, NamedGroup } from './registry.ts';
 import type { Transcript } from './transcript.ts';
 
@@ -19,6 +20,8 @@ export interface HandshakeConfig {
   readonly versions: readonly DtlsVersion[];
   /** Key exchange groups of DTLS 1.3 in order of preference. */
   readonly groups: readonly NamedGroup[];
+  /** A server's key pair, made ahead. */
+  readonly keyShare?: KeyShare<'x25519'>;
 }
 
 /** What a handshake ends with. */

@@ -13,6 +13,8 @@ export interface KeyShare<Group extends NamedGroup = DiffieHellmanGroup> {
 }
 
 /** A new key pair; costs about 0.1 ms. */
+export function generateKeyShare(group: 'x25519'): KeyShare<'x25519'>;
+export function generateKeyShare(group: DiffieHellmanGroup): KeyShare;
 export function generateKeyShare(group: DiffieHellmanGroup): KeyShare {
   return group === 'x25519' ? generateX25519() : generateP256();
 }

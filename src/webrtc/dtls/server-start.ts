@@ -12,6 +12,7 @@ import type { HandshakeMessage } from './handshake-fragment.ts';
 import { decodeClientHello } from './hello-messages.ts';
 import type { ClientHello } from './hello-messages.ts';
 import { generateKeyShare } from './key-share.ts';
+import type { KeyShare } from './key-share.ts';
 import { extensionType, handshakeType, protocolVersion } from './registry.ts';
 import type { DtlsVersion } from './registry.ts';
 import { Server12 } from './server-12.ts';
@@ -19,11 +20,12 @@ import { Server13 } from './server-13.ts';
 
 export class ServerStart implements Handshake {
   readonly #host: HandshakeHost;
-  /** Made ahead of the ClientHello, so that the answer to it need not wait for it. */
-  readonly #keyShare = generateKeyShare('x25519');
+  /** There before the ClientHello is, so that the answer to it need not wait for it. */
+  readonly #keyShare: KeyShare;
 
   constructor(host: HandshakeHost) {
     this.#host = host;
+    this.#keyShare = host.config.keyShare ?? generateKeyShare('x25519');
   }
 
   admit(type: number, epoch: number): Admission {

@@ -14,22 +14,27 @@ export class MissingPackets {
   #highest = -1;
   #missing: { readonly sequence: number; readonly since: number; tries: number; at: number }[] = [];
 
-  /** One arrived packet, by its extended sequence number. */
-  handlePacket(sequence: number, now: number): void {
+  /** One arrived packet, by its extended sequence number. True when it shows that others are missing. */
+  handlePacket(sequence: number, now: number): boolean {
+    if (sequence === this.#highest + 1 && sequence > 0) {
+      this.#highest = sequence;
+      return false;
+    }
     if (this.#highest < 0 || sequence - this.#highest > MAX_GAP || this.#highest - sequence > SEQUENCES / 2) {
       this.#highest = sequence;
       this.#missing.length = 0;
-      return;
+      return false;
     }
     if (sequence <= this.#highest) {
       if (this.#missing.length > 0) this.#missing = this.#missing.filter((packet) => packet.sequence !== sequence);
-      return;
+      return false;
     }
     for (let lost = this.#highest + 1; lost < sequence; lost++) {
       if (this.#missing.length === MAX_MISSING) this.#missing.shift();
       this.#missing.push({ sequence: lost, since: now, tries: 0, at: now + REORDER_TOLERANCE_MS });
     }
     this.#highest = sequence;
+    return true;
   }
 
   /** What was in that packet (its number, 16 bits) has come another way. */

@@ -33,7 +33,7 @@ export class ReceiveStream {
   #received = 0;
   #expectedPrior = 0;
   #receivedPrior = 0;
-  #lastTimestamp = 0;
+  #lastTimestamp = Number.NaN;
   #lastSr = 0;
   #lastSrArrival = 0;
 

@@ -18,18 +18,19 @@ export interface ReceivedFrame {
 export class ReceivedFrames {
   readonly #payloadType: number;
   readonly #redPayloadType: number | null;
-  readonly #red = new RedPayload();
-  readonly #frame: ReceivedFrame = { payload: EMPTY, sequence: 0, timestamp: 0, marker: false };
+  /** Null without RED, which then costs nothing. */
+  readonly #red: RedPayload | null;
   #ssrc = -1;
   #sequences = new SerialUnwrapper(16);
   #timestamps = new SerialUnwrapper(32);
   /** Sequence numbers and timestamps of frames that came out, by the low bits of the number. */
-  readonly #seenSequences = new Float64Array(WINDOW);
-  readonly #seenTimestamps = new Float64Array(WINDOW);
-  /** The packet whose frames come out. */
+  readonly #seen: { readonly sequences: Float64Array; readonly timestamps: Float64Array } | null;
+  /** The packet whose frames come out, and its newest one. */
   #buffer: Uint8Array = EMPTY;
+  #offset = 0;
+  #length = 0;
   #sequence = 0;
-  #timestamp = 0;
+  #timestamp = Number.NaN;
   #marker = false;
   #next = 0;
   #count = 0;
@@ -46,22 +47,26 @@ export class ReceivedFrames {
   constructor(payloadType: number, redPayloadType: number | null) {
     this.#payloadType = payloadType;
     this.#redPayloadType = redPayloadType;
+    this.#red = redPayloadType === null ? null : new RedPayload();
+    this.#seen = redPayloadType === null ? null : { sequences: new Float64Array(WINDOW), timestamps: new Float64Array(WINDOW) };
   }
 
   /** Takes a packet; its frames are valid as long as it is. False when it is none of ours, or malformed. */
   handle(packet: RtpPacket): boolean {
-    const isRed = packet.payloadType === this.#redPayloadType;
-    if (!isRed && packet.payloadType !== this.#payloadType) return false;
     const red = this.#red;
-    if (isRed) {
-      if (!red.read(packet.buffer, packet.payloadOffset, packet.payloadLength)) return false;
-      if (red.payloadTypes[red.count - 1] !== this.#payloadType) return false;
-      if (red.count > 1) this.redundant++;
+    if (packet.payloadType === this.#payloadType) {
+      this.#count = 1;
+      this.#offset = packet.payloadOffset;
+      this.#length = packet.payloadLength;
     } else {
-      red.count = 1;
-      red.offsets[0] = packet.payloadOffset;
-      red.lengths[0] = packet.payloadLength;
-      red.timestampOffsets[0] = 0;
+      if (red === null || packet.payloadType !== this.#redPayloadType) return false;
+      if (!red.read(packet.buffer, packet.payloadOffset, packet.payloadLength)) return false;
+      const newest = red.count - 1;
+      if (red.payloadTypes[newest] !== this.#payloadType) return false;
+      if (newest > 0) this.redundant++;
+      this.#count = red.count;
+      this.#offset = red.offsets[newest];
+      this.#length = red.lengths[newest];
     }
     if (packet.ssrc !== this.#ssrc) this.#restart(packet.ssrc);
     this.#buffer = packet.buffer;
@@ -69,27 +74,22 @@ export class ReceivedFrames {
     this.#timestamp = this.#timestamps.unwrap(packet.timestamp);
     this.#marker = packet.marker;
     this.#next = 0;
-    this.#count = red.count;
     return true;
   }
 
-  /** The next frame, valid until the next call; null when there is none. */
+  /** The next frame, valid until the next call of this method of any session; null when there is none. */
   poll(): ReceivedFrame | null {
     while (this.#next < this.#count) {
       const block = this.#next++;
       const older = this.#count - 1 - block;
-      if (older > 0 && !this.#usable(block)) continue;
-      const sequence = this.#sequence - older;
-      const timestamp = this.#timestamp - this.#red.timestampOffsets[block];
-      if (this.#redPayloadType !== null && this.#see(sequence, timestamp, older > 0)) continue;
-      if (older > 0) this.recovered++;
-      const frame = this.#frame;
-      const offset = this.#red.offsets[block];
-      frame.payload = this.#buffer.subarray(offset, offset + this.#red.lengths[block]);
-      frame.sequence = sequence;
-      frame.timestamp = timestamp;
-      frame.marker = older === 0 && this.#marker;
-      return frame;
+      if (older > 0) {
+        const frame = this.#older(block, older);
+        if (frame === null) continue;
+        this.recovered++;
+        return frame;
+      }
+      if (this.#see(this.#sequence, this.#timestamp, false)) continue;
+      return fill(this.#buffer, this.#offset, this.#length, this.#sequence, this.#timestamp, this.#marker);
     }
     return null;
   }
@@ -99,18 +99,25 @@ export class ReceivedFrames {
     return this.#next < this.#count;
   }
 
-  #usable(block: number): boolean {
-    return this.#red.lengths[block] > 0 && this.#red.payloadTypes[block] === this.#payloadType;
+  /** The frame of a block that is not the newest; null when it is not ours, or has come out before. */
+  #older(block: number, older: number): ReceivedFrame | null {
+    const { lengths, offsets, payloadTypes, timestampOffsets } = this.#red!;
+    if (lengths[block] === 0 || payloadTypes[block] !== this.#payloadType) return null;
+    const sequence = this.#sequence - older;
+    const timestamp = this.#timestamp - timestampOffsets[block];
+    return this.#see(sequence, timestamp, true) ? null : fill(this.#buffer, offsets[block], lengths[block], sequence, timestamp, false);
   }
 
   /** True when that frame has come out before; else notes that it does. */
   #see(sequence: number, timestamp: number, older: boolean): boolean {
+    if (this.#seen === null) return false;
+    const { sequences, timestamps } = this.#seen;
     const at = sequence & (WINDOW - 1);
-    if (this.#seenSequences[at] === sequence) return true;
+    if (sequences[at] === sequence) return true;
     // A sender may leave blocks out, so that counting back from the newest misses: the timestamp tells.
-    if (older && this.#seenTimestamps.includes(timestamp)) return true;
-    this.#seenSequences[at] = sequence;
-    this.#seenTimestamps[at] = timestamp;
+    if (older && timestamps.includes(timestamp)) return true;
+    sequences[at] = sequence;
+    timestamps[at] = timestamp;
     return false;
   }
 
@@ -118,11 +125,22 @@ export class ReceivedFrames {
     this.#ssrc = ssrc;
     this.#sequences = new SerialUnwrapper(16);
     this.#timestamps = new SerialUnwrapper(32);
-    this.#seenSequences.fill(Number.NaN);
-    this.#seenTimestamps.fill(Number.NaN);
+    this.#seen?.sequences.fill(Number.NaN);
+    this.#seen?.timestamps.fill(Number.NaN);
   }
 }
 
 /** Frames remembered, a power of two: more than any redundancy reaches back. */
 const WINDOW = 16;
 const EMPTY = new Uint8Array(0);
+
+/** One for all sessions of the thread: it stays in the processor's cache. */
+const polled: ReceivedFrame = { payload: EMPTY, sequence: 0, timestamp: 0, marker: false };
+
+function fill(buffer: Uint8Array, offset: number, length: number, sequence: number, timestamp: number, marker: boolean): ReceivedFrame {
+  polled.payload = buffer.subarray(offset, offset + length);
+  polled.sequence = sequence;
+  polled.timestamp = timestamp;
+  polled.marker = marker;
+  return polled;
+}

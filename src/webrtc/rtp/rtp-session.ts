@@ -129,12 +129,15 @@ export class RtpSession {
   };
   /** Latest last. */
   #streams: RemoteStream[] = [];
+  #latest: RemoteStream | null = null;
+  /** When packets may have to be asked for: never too late, now and then in vain. */
+  #nackAt = Number.POSITIVE_INFINITY;
   readonly #outputs: RtpSessionOutput[] = [];
   readonly #timeout = { type: 'timeout' as const, at: Number.POSITIVE_INFINITY };
   /** Sequence numbers that the peer has asked for; the bytes are looked up when they are sent. */
   readonly #requested: number[] = [];
-  #now: number;
-  #reportAt: number;
+  #now = Number.NaN;
+  #reportAt = Number.NaN;
   #feedbackAt = Number.POSITIVE_INFINITY;
   #feedbackCount = 0;
   #mediaSsrc = 0;
@@ -176,14 +179,14 @@ export class RtpSession {
     this.#octetsReceived += packet.payloadLength;
     const { receive, missing } = this.#stream(packet.ssrc);
     const sequence = receive.handlePacket(packet.sequence, packet.timestamp, packet.payloadLength, now);
-    if (this.#options.nack && sequence >= 0) missing.handlePacket(sequence, now);
+    if (this.#history !== null && sequence >= 0 && missing.handlePacket(sequence, now)) this.#nackAt = Math.min(this.#nackAt, missing.nextAt);
     if (this.#options.transportFeedback) this.#noteTransport(packet, now);
     return packet;
   }
 
   /** The frame of a lost packet came as redundancy in a later one: it need not be asked for. */
   handleRecovered(ssrc: number, sequence: number): void {
-    if (this.#options.nack) this.#find(ssrc)?.missing.handleRecovered(sequence & 0xffff);
+    this.#find(ssrc)?.missing.handleRecovered(sequence & 0xffff);
   }
 
   /** One authentic packet, compound or reduced-size. */
@@ -232,8 +235,7 @@ export class RtpSession {
   }
 
   poll(): RtpSessionOutput {
-    const output = this.#outputs.length > 0 ? this.#outputs.shift() : undefined;
-    if (output) return output;
+    if (this.#outputs.length > 0) return this.#outputs.shift()!;
     if (this.#closed) return this.#timeoutAt(Number.POSITIVE_INFINITY);
     if (this.#requested.length === 0) {
       // The usual case, once per packet: nothing is due.
@@ -255,7 +257,7 @@ export class RtpSession {
   }
 
   stats(): RtpSessionStats {
-    const latest = this.#streams.at(-1)?.receive;
+    const latest = this.#latest?.receive;
     const toMs = (units: number): number => (units * 1000) / this.#options.clockRate;
     const { remoteJitter } = this.#send;
     return {
@@ -291,6 +293,7 @@ export class RtpSession {
       case 'goodbye':
         for (const ssrc of packet.ssrcs) {
           this.#streams = this.#streams.filter(({ receive }) => receive.ssrc !== ssrc);
+          this.#latest = this.#streams.at(-1) ?? null;
           this.#outputs.push({ type: 'bye', ssrc, reason: packet.reason });
         }
         return;
@@ -352,7 +355,7 @@ export class RtpSession {
   }
 
   #pollNack(): RtpSessionOutput | null {
-    if (!this.#options.nack) return null;
+    if (this.#now < this.#nackAt) return null;
     for (const { receive, missing } of this.#streams) {
       if (missing.nextAt > this.#now) continue;
       const lost = missing.take(this.#now, this.#send.rttMs);
@@ -361,6 +364,7 @@ export class RtpSession {
       const nack = { senderSsrc: this.#options.ssrc, mediaSsrc: receive.ssrc, lost };
       return { type: 'rtcp', data: this.#rtcp.subarray(0, writeNack(this.#rtcp, this.#writePrefix(), nack)) };
     }
+    this.#nackAt = Math.min(...this.#streams.map(({ missing }) => missing.nextAt));
     return null;
   }
 
@@ -405,9 +409,7 @@ export class RtpSession {
   }
 
   #nextAt(): number {
-    let at = Math.min(this.#reportAt, this.#feedbackAt);
-    if (this.#options.nack) for (const { missing } of this.#streams) at = Math.min(at, missing.nextAt);
-    return at;
+    return Math.min(this.#reportAt, this.#feedbackAt, this.#nackAt);
   }
 
   #find(ssrc: number): RemoteStream | undefined {
@@ -417,13 +419,14 @@ export class RtpSession {
 
   /** The stream of this SSRC, now the latest. The one that has been silent longest makes room for a new one. */
   #stream(ssrc: number): RemoteStream {
-    const latest = this.#streams[this.#streams.length - 1] as RemoteStream | undefined;
+    const latest = this.#latest;
     if (latest?.receive.ssrc === ssrc) return latest;
     const stream = this.#find(ssrc) ?? {
       receive: new ReceiveStream(ssrc, this.#options.clockRate),
       missing: new MissingPackets(),
     };
     this.#streams = [...this.#streams.filter((other) => other !== stream), stream].slice(-MAX_STREAMS);
+    this.#latest = stream;
     return stream;
   }
 }

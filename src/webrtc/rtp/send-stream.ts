@@ -16,7 +16,7 @@ export class SendStream {
   remoteJitter: number | null = null;
   readonly #clockRate: number;
   readonly #timestampOffset: number;
-  #lastSentAt = 0;
+  #lastSentAt = Number.NaN;
 
   constructor(ssrc: number, clockRate: number, mid: Uint8Array | null, random: RandomSource) {
     const bytes = new Uint8Array(8);

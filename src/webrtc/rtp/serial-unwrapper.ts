@@ -4,7 +4,7 @@
  */
 export class SerialUnwrapper {
   readonly #shift: number;
-  #highest = -1;
+  #highest = Number.NEGATIVE_INFINITY;
 
   constructor(bits: 16 | 32) {
     this.#shift = 32 - bits;

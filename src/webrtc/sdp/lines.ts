@@ -42,7 +42,7 @@ export const MAX_MEDIA_SECTIONS = 32;
 
 // Control characters other than tab have no place in SDP, and must not reach a log or an answer.
 // oxlint-disable-next-line no-control-regex
-const LINE = /^([a-z])=([^\u0000-\u0008\u000b-\u001f\u007f]*)$/;
+const LINE = /^[a-z]=[^\u0000-\u0008\u000b-\u001f\u007f]*$/;
 
 /**
  * Splits a session description, or a fragment of one, into numbered lines and sections.
@@ -103,18 +103,18 @@ export function tokenValue(line: SdpLine): string {
 const TOKEN = /^[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]{1,256}$/;
 const MEDIA = /^(\w+) (\d{1,5}) ([\w/]+) ([!-~]+(?: [!-~]+)*) *$/;
 
-function readLine(content: string, number: number): SdpLine {
-  const plain: SdpLine = { number, text: content, type: '', name: '', value: '' };
-  if (content.length > MAX_SDP_LINE_LENGTH) {
-    throw new SdpError('too-large', `the line has ${content.length} characters; ${MAX_SDP_LINE_LENGTH} are allowed`, plain);
+function readLine(text: string, number: number): SdpLine {
+  const isTooLong = text.length > MAX_SDP_LINE_LENGTH;
+  if (isTooLong || !LINE.test(text)) {
+    const line: SdpLine = { number, text, type: '', name: '', value: '' };
+    if (isTooLong) throw new SdpError('too-large', `the line has ${text.length} characters; ${MAX_SDP_LINE_LENGTH} are allowed`, line);
+    throw new SdpError('malformed-line', 'not a line of SDP; expected <letter>=<value>', line);
   }
-  const match = LINE.exec(content);
-  if (!match) throw new SdpError('malformed-line', 'not a line of SDP; expected <letter>=<value>', plain);
-  const [, type, rest] = match as unknown as [string, string, string];
-  if (type === 'm') return { ...plain, type, name: /^\w*/.exec(rest)![0], value: rest };
-  if (type !== 'a') return { ...plain, type, value: rest };
+  const type = text[0];
+  const rest = text.slice(2);
+  if (type === 'm') return { number, text, type, name: /^\w*/.exec(rest)![0], value: rest };
+  if (type !== 'a') return { number, text, type, name: '', value: rest };
   const colon = rest.indexOf(':');
-  return colon < 0
-    ? { ...plain, type, name: rest.trim() }
-    : { ...plain, type, name: rest.slice(0, colon), value: rest.slice(colon + 1).trim() };
+  const name = colon < 0 ? rest.trim() : rest.slice(0, colon);
+  return { number, text, type, name, value: colon < 0 ? '' : rest.slice(colon + 1).trim() };
 }

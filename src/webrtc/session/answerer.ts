@@ -1,5 +1,6 @@
 import type { TransportAddress } from '../../wire/address.ts';
 import type { DtlsCertificate } from '../dtls/certificate.ts';
+import type { KeyShare } from '../dtls/key-share.ts';
 import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import { generateIcePassword, type IceCredentials } from '../ice/credentials.ts';
 import { IceLiteAgent } from '../ice/lite-agent.ts';
@@ -34,6 +35,8 @@ export interface AnswererOptions {
   readonly dtlsInStun?: boolean;
   /** DTLS versions and key exchange groups that may be agreed on; all unless given. */
   readonly dtls?: DtlsChoice;
+  /** A key pair for this call's DTLS alone, made ahead; made with the session unless given. */
+  readonly keyShare?: KeyShare<'x25519'>;
   /**
    * Send media and messages half a round trip before the client has shown the certificate that its offer named; true
    * unless given. Until then all that is known of the receiver is that it has our ICE password, which went to whoever
@@ -90,6 +93,7 @@ export class Answerer {
       earlySending,
       redundancy: 'adaptive' as const,
       ...(options.dtls && { dtls: options.dtls }),
+      ...(options.keyShare && { keyShare: options.keyShare }),
     };
     this.#start = () => negotiatedSession(negotiated, new IceLiteAgent({ local, remote: negotiated.ice, now }), end, now);
   }

@@ -1,5 +1,6 @@
 import type { DtlsCertificate } from '../dtls/certificate.ts';
 import type { DtlsEndpointOptions } from '../dtls/endpoint.ts';
+import type { KeyShare } from '../dtls/key-share.ts';
 import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import type { RandomSource } from '../machine.ts';
 import type { InitParameters } from '../sctp/init.ts';
@@ -31,6 +32,8 @@ export interface LocalEnd {
   readonly earlySending: boolean;
   /** What may be agreed on; all unless given. */
   readonly dtls?: DtlsChoice;
+  /** A DTLS server's key pair, made ahead. */
+  readonly keyShare?: KeyShare<'x25519'>;
   /** Our SCTP INIT, if offer or answer carried it. */
   readonly init: InitParameters | null;
   /** Data channels with an id agreed beforehand. */
@@ -50,6 +53,7 @@ export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['i
       random: local.random,
       earlySending: local.earlySending,
       ...local.dtls,
+      ...(local.keyShare && { keyShare: local.keyShare }),
     },
     dtlsInStun: local.dtlsInStun,
     audio: audio && audioOptions(audio, local, negotiated.localSetup === 'active'),

@@ -7,12 +7,15 @@ export const MAX_DATAGRAM = 1500;
  * in the processor's cache. Views of that memory are made once per length: nothing is allocated per packet.
  */
 export class PacketQueue {
-  readonly #waiting: Slot[] = [];
+  /** The oldest, and those behind it: there are any only when much is sent at once. */
+  #first: Slot | null = null;
+  readonly #behind: Slot[] = [];
+  #length = 0;
   #reserved: Slot | null = null;
   #polled: Slot | null = null;
 
   get length(): number {
-    return this.#waiting.length;
+    return this.#length;
   }
 
   /** A buffer of MAX_DATAGRAM bytes to write the next packet into; `commit` says how long it became. */
@@ -31,14 +34,16 @@ export class PacketQueue {
       return;
     }
     slot.length = length;
-    this.#waiting.push(slot);
+    if (this.#length++ === 0) this.#first = slot;
+    else this.#behind.push(slot);
   }
 
   /** The oldest packet, valid until the next call of `shift` or `release`. */
   shift(): Uint8Array {
     this.release();
-    const next = this.#waiting.shift();
+    const next = this.#first;
     if (!next) throw new RangeError('The packet queue is empty.');
+    this.#first = --this.#length === 0 ? null : this.#behind.shift()!;
     this.#polled = next;
     return next.packet;
   }

@@ -59,13 +59,9 @@ export class Session {
   readonly #events: SessionOutput[] = [];
   /** Frames of the packet that came last; null without an audio section. */
   readonly #frames: ReceivedFrames | null;
-  readonly #audioOutput: AudioOutput = { type: 'audio', payload: EMPTY, sequence: 0, timestamp: 0, marker: false };
-  readonly #transmitOutput: TransmitOutput = { type: 'transmit', data: EMPTY, to: NOWHERE };
-  readonly #timeout = { type: 'timeout' as const, at: Infinity };
   /** Protected packets that wait to be polled. */
   readonly #outgoing = new PacketQueue();
-  /** Filled anew for each packet sent. */
-  readonly #frame: Writable<RtpFrame>;
+  readonly #payloadType: number;
 
   /** Deadlines of the machines below as of their last poll; a machine is polled again only after it was touched. */
   #iceTouched = true;
@@ -76,7 +72,7 @@ export class Session {
   #dtlsAt = Infinity;
   #channelsAt = Infinity;
   #rtpAt = Infinity;
-  #now: number;
+  #now = Number.NaN;
 
   readonly counters: Record<SessionDropReason, number> = {
     empty: 0, 'unknown-kind': 0, 'unvalidated-source': 0, 'no-keys': 0, 'early-media-full': 0,
@@ -93,7 +89,7 @@ export class Session {
     this.#now = options.now;
     this.#rtp = options.audio ? new RtpSession(options.audio, options.now) : null;
     this.#frames = options.audio && new ReceivedFrames(options.audio.payloadType, options.audio.red?.payloadType ?? null);
-    this.#frame = { payload: EMPTY, payloadType: options.audio?.payloadType ?? 0, timestamp: 0, marker: false };
+    this.#payloadType = options.audio?.payloadType ?? 0;
     this.#dtlsInStun = options.dtlsInStun
       ? new DtlsInStun({ checks: this.#client !== null, open: () => this.#openDtls() })
       : null;
@@ -130,7 +126,8 @@ export class Session {
       return this.#ice.handleStun(data, from, now);
     }
     if (this.#closeReason !== null) return false;
-    if (!this.#ice.accepts(from)) return this.#drop('unvalidated-source');
+    // The selected address is one that ICE accepts, and nearly always the very object that was given with its check.
+    if (from !== this.#selected && !this.#ice.accepts(from)) return this.#drop('unvalidated-source');
     if (first >= 128 && first < 192) return this.#handleMedia(data, now);
     if (first >= 20 && first < 64) {
       if (!this.#dtls) return this.#drop('no-keys');
@@ -169,12 +166,12 @@ export class Session {
   sendAudio(payload: Uint8Array, timestamp: number, marker: boolean, now: number): void {
     if (!this.#srtpOut || !this.#rtp || this.#closeReason !== null) return;
     this.#now = now;
-    const frame = this.#frame;
-    frame.payload = payload;
-    frame.timestamp = timestamp;
-    frame.marker = marker;
+    frameToSend.payload = payload;
+    frameToSend.payloadType = this.#payloadType;
+    frameToSend.timestamp = timestamp;
+    frameToSend.marker = marker;
     const buffer = this.#outgoing.reserve();
-    const length = this.#rtp.writeRtp(buffer, frame, now);
+    const length = this.#rtp.writeRtp(buffer, frameToSend, now);
     this.#outgoing.commit(this.#srtpOut.protectRtp(buffer, length));
   }
 
@@ -244,6 +241,7 @@ export class Session {
     };
   }
 
+  /** The output is valid until the next poll of any session of the thread. */
   poll(): SessionOutput {
     this.#outgoing.release();
     for (;;) {
@@ -257,13 +255,12 @@ export class Session {
       if (output) return output;
       if (this.#iceTouched || this.#dtlsTouched || this.#channelsTouched || this.#rtpTouched) continue;
       if (this.#events.length > 0 || this.#outgoing.length > 0) continue;
-      const held = this.#heldMedia.shift();
-      if (held) {
-        this.#handleMedia(held, this.#now);
+      if (this.#heldMedia.length > 0) {
+        this.#handleMedia(this.#heldMedia.shift()!, this.#now);
         continue;
       }
-      this.#timeout.at = Math.min(this.#iceAt, this.#selected ? this.#dtlsAt : Infinity, this.#channelsAt, this.#rtpAt);
-      return this.#timeout;
+      timeoutOutput.at = Math.min(this.#iceAt, this.#selected ? this.#dtlsAt : Infinity, this.#channelsAt, this.#rtpAt);
+      return timeoutOutput;
     }
   }
 
@@ -272,9 +269,9 @@ export class Session {
     if (audio) return audio;
     if (this.#outgoing.length > 0) {
       const data = this.#outgoing.shift();
-      if (this.#selected && data.length > 0 && this.#allowsEarly(data.length)) return this.#transmit(data, this.#selected);
+      if (this.#selected && data.length > 0 && this.#allowsEarly(data.length)) return transmit(data, this.#selected);
     }
-    return this.#events.shift() ?? null;
+    return this.#events.length > 0 ? this.#events.shift()! : null;
   }
 
   #handleMedia(data: Uint8Array, now: number): boolean {
@@ -306,19 +303,18 @@ export class Session {
     const frame = frames?.poll();
     if (!frames || !frame) return null;
     if (frames.fromRedundancy) this.#rtp?.handleRecovered(frames.ssrc, frame.sequence);
-    const audio = this.#audioOutput;
-    audio.payload = frame.payload;
-    audio.sequence = frame.sequence;
-    audio.timestamp = frame.timestamp;
-    audio.marker = frame.marker;
-    return audio;
+    audioOutput.payload = frame.payload;
+    audioOutput.sequence = frame.sequence;
+    audioOutput.timestamp = frame.timestamp;
+    audioOutput.marker = frame.marker;
+    return audioOutput;
   }
 
   #pollIce(): SessionOutput | null {
     const output = this.#ice.poll();
     switch (output.type) {
       case 'transmit':
-        return this.#transmit(output.data, output.to);
+        return transmit(output.data, output.to);
       case 'selected': {
         const first = this.#selected === null;
         this.#selected = output.address;
@@ -349,7 +345,7 @@ export class Session {
           return null;
         }
         if (output.flight && this.#dtlsInStun && !this.#dtlsInStun.sendsDirectly(output.data)) return null;
-        return this.#transmit(output.data, this.#selected);
+        return transmit(output.data, this.#selected);
       case 'send-keys':
         if (this.#rtp && !output.srtp) return null;
         this.#startSending(output.srtp);
@@ -459,6 +455,7 @@ export class Session {
 
   /** Whether this much may go to a peer of which nothing is proven but that it knows our ICE password. */
   #allowsEarly(bytes: number): boolean {
+    if (this.#earlyBudget === Infinity) return true;
     this.#earlyBudget -= bytes;
     return this.#earlyBudget >= 0;
   }
@@ -493,12 +490,6 @@ export class Session {
     this.#events.push({ type: 'closed', reason });
   }
 
-  #transmit(data: Uint8Array, to: TransportAddress): SessionOutput {
-    this.#transmitOutput.data = data;
-    this.#transmitOutput.to = to;
-    return this.#transmitOutput;
-  }
-
   #drop(reason: SessionDropReason): false {
     this.counters[reason]++;
     return false;
@@ -506,8 +497,6 @@ export class Session {
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
-type AudioOutput = Writable<Extract<SessionOutput, { type: 'audio' }>>;
-type TransmitOutput = Writable<Extract<SessionOutput, { type: 'transmit' }>>;
 
 /**
  * Bytes of media and data that leave before the peer has proven who it is, and with that, that it receives them: some four
@@ -521,3 +510,18 @@ const EARLY_BUDGET = 16_384;
 const ACKNOWLEDGEMENT_SLACK = 20;
 const EMPTY = new Uint8Array(0);
 const NOWHERE: TransportAddress = { family: 4, ip: new Uint8Array(4), port: 0 };
+
+/**
+ * What every packet fills anew: one of each for all sessions of the thread. With hundreds of calls an object of each
+ * session's own has left the processor's caches by the time that its next packet comes.
+ */
+const audioOutput: Writable<Extract<SessionOutput, { type: 'audio' }>> = { type: 'audio', payload: EMPTY, sequence: 0, timestamp: 0, marker: false };
+const transmitOutput: Writable<Extract<SessionOutput, { type: 'transmit' }>> = { type: 'transmit', data: EMPTY, to: NOWHERE };
+const timeoutOutput = { type: 'timeout' as const, at: Infinity };
+const frameToSend: Writable<RtpFrame> = { payload: EMPTY, payloadType: 0, timestamp: 0, marker: false };
+
+function transmit(data: Uint8Array, to: TransportAddress): SessionOutput {
+  transmitOutput.data = data;
+  transmitOutput.to = to;
+  return transmitOutput;
+}

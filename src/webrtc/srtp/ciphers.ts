@@ -7,8 +7,8 @@
  */
 export interface SrtpCiphers {
   readonly name: 'evp' | 'node-crypto';
-  /** AES-128-GCM with a 96-bit IV and a 128-bit tag, for one direction. */
-  gcm(key: Uint8Array, use: 'seal' | 'open'): GcmKey;
+  /** AES-128-GCM with a 96-bit IV and a 128-bit tag. */
+  gcm(key: Uint8Array): GcmKey;
   /** AES-128 in counter mode and HMAC-SHA1, keys of 16 and 20 bytes. */
   counterMode(encryptionKey: Uint8Array, authenticationKey: Uint8Array): CounterModeKey;
 }

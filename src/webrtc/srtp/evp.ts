@@ -9,8 +9,11 @@ import {
 } from './ciphers.ts';
 
 /**
- * OpenSSL's own functions, exported by the node binary, called through koffi. Every key keeps its OpenSSL context (and
- * its HMAC pads already hashed), so a packet costs only the calls that touch its bytes, and allocates nothing.
+ * OpenSSL's own functions, exported by the node binary, called through koffi. Nothing is allocated per packet.
+ *
+ * There is one OpenSSL context per cipher and direction, and each packet gives it its key. Setting a key up takes
+ * 0.2 µs; a context per key would be a kilobyte in several places, which with hundreds of calls has left the
+ * processor's caches by the time that the call's next packet comes, and takes longer than that to fetch again.
  *
  * Pointers are plain numbers (`uint64_t` to koffi): address of the ArrayBuffer, looked up once, plus an offset. That
  * spares a view and its conversion per call. It is safe because
@@ -19,15 +22,30 @@ import {
  * - whoever calls has checked the bounds against the packet's length, which is 0 once a buffer is detached.
  */
 export function openEvp(): SrtpCiphers {
+  opened ??= open();
+  return opened;
+}
+
+/** Once per thread: its contexts stay. */
+let opened: SrtpCiphers | null = null;
+
+function open(): SrtpCiphers {
   const { library, memory } = bind();
+  const evp: Evp = {
+    library,
+    memory,
+    seal: openContext(library, memory, library.EVP_aes_128_gcm(), 1),
+    open: openContext(library, memory, library.EVP_aes_128_gcm(), 0),
+    counter: openContext(library, memory, library.EVP_aes_128_ctr(), 1),
+  };
   return {
     name: 'evp',
-    gcm: (key, use) => new EvpGcmKey(library, memory, key, use),
-    counterMode: (encryptionKey, authenticationKey) =>
-      new EvpCounterModeKey(library, memory, encryptionKey, authenticationKey),
+    gcm: (key) => new EvpGcmKey(evp, key),
+    counterMode: (encryptionKey, authenticationKey) => new EvpCounterModeKey(evp, encryptionKey, authenticationKey),
   };
 }
 
+const AES_KEY_LENGTH = 16;
 const EVP_CTRL_AEAD_GET_TAG = 0x10;
 const EVP_CTRL_AEAD_SET_TAG = 0x11;
 /** For the `enc` argument of EVP_CipherInit_ex: the direction stays as it is. */
@@ -49,96 +67,125 @@ const SHA_BUFFERED = 23;
 const SHA1_BLOCK_LENGTH = 64;
 const SHA1_LENGTH = 20;
 
-class EvpGcmKey implements GcmKey {
-  readonly iv: Uint8Array;
-  readonly #library: Library;
-  readonly #memory: Memory;
-  readonly #context: Context;
+/** OpenSSL, its memory, and one context per cipher and direction, all of the thread. */
+interface Evp {
+  readonly library: Library;
+  readonly memory: Memory;
+  readonly seal: number;
+  readonly open: number;
+  readonly counter: number;
+}
 
-  constructor(library: Library, memory: Memory, key: Uint8Array, use: 'seal' | 'open') {
-    this.#library = library;
-    this.#memory = memory;
-    this.iv = memory.iv12;
-    this.#context = new Context(library, memory, library.EVP_aes_128_gcm(), key, use === 'seal' ? 1 : 0);
-  }
+/** 16 bytes of key, as numbers: they lie in the object itself, while bytes would be two more places to fetch per packet. */
+class AesKey {
+  protected readonly evp: Evp;
+  #first: number;
+  #second: number;
+  #third: number;
+  #fourth: number;
+  #closed = false;
 
-  seal(packet: Uint8Array, from: number, end: number, suffixAt: number): void {
-    const { EVP_CipherFinal_ex, EVP_CIPHER_CTX_ctrl } = this.#library;
-    const base = this.#memory.addressOf(packet);
-    const context = this.#context.use();
-    this.#begin(context, base, from, suffixAt);
-    this.#update(context, base, from, end);
-    EVP_CipherFinal_ex(context, base + end, this.#memory.base + LENGTH_AT);
-    check(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_LENGTH, base + end), 'EVP_CIPHER_CTX_ctrl');
-  }
-
-  open(packet: Uint8Array, from: number, end: number, suffixAt: number): boolean {
-    const { EVP_CipherFinal_ex, EVP_CIPHER_CTX_ctrl, ERR_clear_error } = this.#library;
-    const base = this.#memory.addressOf(packet);
-    const context = this.#context.use();
-    this.#begin(context, base, from, suffixAt);
-    check(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_LENGTH, base + end), 'EVP_CIPHER_CTX_ctrl');
-    this.#update(context, base, from, end);
-    if (EVP_CipherFinal_ex(context, base + end, this.#memory.base + LENGTH_AT) === 1) return true;
-    // OpenSSL's error queue belongs to the thread: leave nothing in it for the next TLS socket to trip over.
-    ERR_clear_error();
-    return false;
+  constructor(evp: Evp, key: Uint8Array) {
+    if (key.length !== AES_KEY_LENGTH) throw new RangeError(`an AES-128 key has ${AES_KEY_LENGTH} bytes, not ${key.length}`);
+    this.evp = evp;
+    [this.#first, this.#second, this.#third, this.#fourth] = new Int32Array(Uint8Array.from(key).buffer);
   }
 
   close(): void {
-    this.#context.close();
+    this.#closed = true;
+    this.#first = this.#second = this.#third = this.#fourth = 0;
   }
 
-  #begin(context: number, base: number, from: number, suffixAt: number): void {
-    const { EVP_CipherInit_ex, EVP_CipherUpdate } = this.#library;
-    const scratch = this.#memory.base;
-    check(EVP_CipherInit_ex(context, 0, 0, 0, scratch + IV_AT, KEEP_DIRECTION), 'EVP_CipherInit_ex');
-    check(EVP_CipherUpdate(context, 0, scratch + LENGTH_AT, base, from), 'EVP_CipherUpdate');
-    if (suffixAt === 0) return;
-    check(EVP_CipherUpdate(context, 0, scratch + LENGTH_AT, base + suffixAt, AAD_SUFFIX_LENGTH), 'EVP_CipherUpdate');
+  /** Starts a packet: gives `context` the key, and the IV that the caller has filled in. */
+  protected begin(context: number): void {
+    this.requireOpen();
+    const { library, memory } = this.evp;
+    const words = memory.keyWords;
+    words[0] = this.#first;
+    words[1] = this.#second;
+    words[2] = this.#third;
+    words[3] = this.#fourth;
+    check(library.EVP_CipherInit_ex(context, 0, 0, memory.keyAddress, memory.ivAddress, KEEP_DIRECTION), 'EVP_CipherInit_ex');
   }
 
-  #update(context: number, base: number, from: number, end: number): void {
-    if (from === end) return;
-    const at = base + from;
-    check(this.#library.EVP_CipherUpdate(context, at, this.#memory.base + LENGTH_AT, at, end - from), 'EVP_CipherUpdate');
+  /** Encrypts or decrypts `length` bytes in place. */
+  protected update(context: number, address: number, length: number): void {
+    if (length === 0) return;
+    const { library, memory } = this.evp;
+    check(library.EVP_CipherUpdate(context, address, memory.lengthAddress, address, length), 'EVP_CipherUpdate');
+  }
+
+  protected requireOpen(): void {
+    if (this.#closed) throw new Error('this SRTP key is closed');
   }
 }
 
-class EvpCounterModeKey implements CounterModeKey {
-  readonly iv: Uint8Array;
-  readonly #library: Library;
-  readonly #memory: Memory;
-  readonly #context: Context;
+class EvpGcmKey extends AesKey implements GcmKey {
+  get iv(): Uint8Array {
+    return this.evp.memory.iv12;
+  }
+
+  seal(packet: Uint8Array, from: number, end: number, suffixAt: number): void {
+    const { library, memory, seal: context } = this.evp;
+    const address = memory.addressOf(packet);
+    this.begin(context);
+    this.#authenticate(context, address, from, suffixAt);
+    this.update(context, address + from, end - from);
+    library.EVP_CipherFinal_ex(context, address + end, memory.lengthAddress);
+    check(library.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_LENGTH, address + end), 'EVP_CIPHER_CTX_ctrl');
+  }
+
+  open(packet: Uint8Array, from: number, end: number, suffixAt: number): boolean {
+    const { library, memory, open: context } = this.evp;
+    const address = memory.addressOf(packet);
+    this.begin(context);
+    this.#authenticate(context, address, from, suffixAt);
+    check(library.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_LENGTH, address + end), 'EVP_CIPHER_CTX_ctrl');
+    this.update(context, address + from, end - from);
+    if (library.EVP_CipherFinal_ex(context, address + end, memory.lengthAddress) === 1) return true;
+    // OpenSSL's error queue belongs to the thread: leave nothing in it for the next TLS socket to trip over.
+    library.ERR_clear_error();
+    return false;
+  }
+
+  /** Takes in the associated data. */
+  #authenticate(context: number, address: number, length: number, suffixAt: number): void {
+    const { EVP_CipherUpdate } = this.evp.library;
+    const { lengthAddress } = this.evp.memory;
+    check(EVP_CipherUpdate(context, 0, lengthAddress, address, length), 'EVP_CipherUpdate');
+    if (suffixAt === 0) return;
+    check(EVP_CipherUpdate(context, 0, lengthAddress, address + suffixAt, AAD_SUFFIX_LENGTH), 'EVP_CipherUpdate');
+  }
+}
+
+class EvpCounterModeKey extends AesKey implements CounterModeKey {
   /** SHA-1 states after the inner and the outer HMAC pad (RFC 2104, section 4). */
   readonly #inner: Uint32Array;
   readonly #outer: Uint32Array;
 
-  constructor(library: Library, memory: Memory, encryptionKey: Uint8Array, authenticationKey: Uint8Array) {
-    this.#library = library;
-    this.#memory = memory;
-    this.iv = memory.iv16;
-    this.#context = new Context(library, memory, library.EVP_aes_128_ctr(), encryptionKey, 1);
-    this.#inner = hashPad(library, memory, authenticationKey, 0x36);
-    this.#outer = hashPad(library, memory, authenticationKey, 0x5c);
+  constructor(evp: Evp, encryptionKey: Uint8Array, authenticationKey: Uint8Array) {
+    super(evp, encryptionKey);
+    this.#inner = hashPad(evp, authenticationKey, 0x36);
+    this.#outer = hashPad(evp, authenticationKey, 0x5c);
+  }
+
+  get iv(): Uint8Array {
+    return this.evp.memory.iv16;
   }
 
   crypt(packet: Uint8Array, from: number, end: number): void {
-    const context = this.#context.use();
-    if (from === end) return;
-    const { EVP_CipherInit_ex, EVP_CipherUpdate } = this.#library;
-    const scratch = this.#memory.base;
-    const at = this.#memory.addressOf(packet) + from;
-    check(EVP_CipherInit_ex(context, 0, 0, 0, scratch + IV_AT, KEEP_DIRECTION), 'EVP_CipherInit_ex');
-    check(EVP_CipherUpdate(context, at, scratch + LENGTH_AT, at, end - from), 'EVP_CipherUpdate');
+    const { memory, counter: context } = this.evp;
+    this.begin(context);
+    this.update(context, memory.addressOf(packet) + from, end - from);
   }
 
   mac(packet: Uint8Array, end: number): Uint8Array {
-    this.#context.use();
-    const { SHA1_Update, SHA1_Final, SHA1_Transform } = this.#library;
-    const { sha, mac, base } = this.#memory;
+    this.requireOpen();
+    const { SHA1_Update, SHA1_Final, SHA1_Transform } = this.evp.library;
+    const { memory } = this.evp;
+    const { sha, mac, base } = memory;
     restore(sha, this.#inner);
-    SHA1_Update(base + SHA_STATE_AT, this.#memory.addressOf(packet), end);
+    SHA1_Update(base + SHA_STATE_AT, memory.addressOf(packet), end);
     SHA1_Final(base + BLOCK_AT, base + SHA_STATE_AT);
     // The outer hash is one block: the inner digest in place, then the padding that the scratch block holds for good.
     restore(sha, this.#outer);
@@ -153,51 +200,32 @@ class EvpCounterModeKey implements CounterModeKey {
     return mac;
   }
 
-  close(): void {
-    this.#context.close();
+  override close(): void {
+    super.close();
     this.#inner.fill(0);
     this.#outer.fill(0);
   }
 }
 
-/** One keyed EVP_CIPHER_CTX, freed by close(), or by the garbage collector for an owner that forgot. */
-class Context {
-  static readonly #forgotten = new FinalizationRegistry<{ address: number; free: (context: number) => void }>(
-    ({ address, free }) => free(address),
-  );
-  readonly #library: Library;
-  #address: number;
-
-  constructor(library: Library, memory: Memory, cipher: number, key: Uint8Array, encrypt: 0 | 1) {
-    this.#library = library;
-    this.#address = library.EVP_CIPHER_CTX_new();
-    if (this.#address === 0) throw new Error('EVP_CIPHER_CTX_new found no memory');
-    memory.scratch.set(key, KEY_AT);
-    const done = library.EVP_CipherInit_ex(this.#address, cipher, 0, memory.base + KEY_AT, 0, encrypt);
-    memory.scratch.fill(0, KEY_AT, KEY_AT + key.length);
-    Context.#forgotten.register(this, { address: this.#address, free: library.EVP_CIPHER_CTX_free }, this);
-    check(done, 'EVP_CipherInit_ex');
-  }
-
-  use(): number {
-    if (this.#address === 0) throw new Error('this SRTP key is closed');
-    return this.#address;
-  }
-
-  close(): void {
-    if (this.#address === 0) return;
-    Context.#forgotten.unregister(this);
-    this.#library.EVP_CIPHER_CTX_free(this.#address);
-    this.#address = 0;
-  }
+/** A context for all keys of the thread, keyed anew for each packet. It stays as long as the process. */
+function openContext(library: Library, memory: Memory, cipher: number, encrypt: 0 | 1): number {
+  const context = library.EVP_CIPHER_CTX_new();
+  if (context === 0) throw new Error('EVP_CIPHER_CTX_new found no memory');
+  check(library.EVP_CipherInit_ex(context, cipher, 0, memory.keyAddress, 0, encrypt), 'EVP_CipherInit_ex');
+  return context;
 }
 
 /** Scratch memory at a fixed address, and the addresses of the buffers that packets lie in. */
 class Memory {
   readonly scratch: Uint8Array;
   readonly base: number;
+  /** Addresses in it that are handed over again and again: a sum would be a new object each time. */
+  readonly keyAddress: number;
+  readonly ivAddress: number;
+  readonly lengthAddress: number;
   readonly iv12: Uint8Array;
   readonly iv16: Uint8Array;
+  readonly keyWords: Int32Array;
   readonly sha: Uint32Array;
   readonly mac = new Uint8Array(SHA1_LENGTH);
   readonly #locate: (bytes: Uint8Array) => number;
@@ -213,8 +241,12 @@ class Memory {
     this.#locate = locate;
     this.scratch = new Uint8Array(buffer);
     this.base = locate(this.scratch);
+    this.keyAddress = this.base + KEY_AT;
+    this.ivAddress = this.base + IV_AT;
+    this.lengthAddress = this.base + LENGTH_AT;
     this.iv12 = new Uint8Array(buffer, IV_AT, 12);
     this.iv16 = new Uint8Array(buffer, IV_AT, 16);
+    this.keyWords = new Int32Array(buffer, KEY_AT, 4);
     this.sha = new Uint32Array(buffer, SHA_STATE_AT, SHA_WORDS);
     this.scratch[BLOCK_AT + SHA1_LENGTH] = 0x80;
     new DataView(buffer, BLOCK_AT).setUint32(60, 8 * (SHA1_BLOCK_LENGTH + SHA1_LENGTH));
@@ -249,7 +281,6 @@ class Memory {
 /** The functions in use, by their OpenSSL names; all are in OpenSSL 1.1 and 3. Pointers are numbers, 0 is NULL. */
 interface Library {
   readonly EVP_CIPHER_CTX_new: () => number;
-  readonly EVP_CIPHER_CTX_free: (context: number) => void;
   readonly EVP_aes_128_gcm: () => number;
   readonly EVP_aes_128_ctr: () => number;
   readonly EVP_CipherInit_ex: (
@@ -278,7 +309,6 @@ function bind(): { library: Library; memory: Memory } {
   const pointer = 'uint64_t';
   const library: Library = {
     EVP_CIPHER_CTX_new: node.func('EVP_CIPHER_CTX_new', pointer, []),
-    EVP_CIPHER_CTX_free: node.func('EVP_CIPHER_CTX_free', 'void', [pointer]),
     EVP_aes_128_gcm: node.func('EVP_aes_128_gcm', pointer, []),
     EVP_aes_128_ctr: node.func('EVP_aes_128_ctr', pointer, []),
     EVP_CipherInit_ex: node.func('EVP_CipherInit_ex', 'int', [pointer, pointer, pointer, pointer, pointer, 'int']),
@@ -295,7 +325,7 @@ function bind(): { library: Library; memory: Memory } {
 }
 
 /** SHA-1 state after one block: the key, xored with `pad`. */
-function hashPad(library: Library, memory: Memory, key: Uint8Array, pad: number): Uint32Array {
+function hashPad({ library, memory }: Evp, key: Uint8Array, pad: number): Uint32Array {
   const padded = memory.scratch.subarray(KEY_AT, KEY_AT + SHA1_BLOCK_LENGTH).fill(0);
   padded.set(key);
   for (let i = 0; i < padded.length; i++) padded[i] ^= pad;

@@ -33,10 +33,9 @@ export const RTCP_CLEAR_LENGTH = 8;
 export function createTransform(
   profile: SrtpProfile,
   keys: SessionKeys,
-  use: 'seal' | 'open',
   ciphers: SrtpCiphers,
 ): PacketTransform {
-  return profile === 'AEAD_AES_128_GCM' ? new GcmTransform(keys, use, ciphers) : new CounterModeTransform(keys, ciphers);
+  return profile === 'AEAD_AES_128_GCM' ? new GcmTransform(keys, ciphers) : new CounterModeTransform(keys, ciphers);
 }
 
 /**
@@ -53,9 +52,9 @@ class GcmTransform implements PacketTransform {
   readonly #rtpSalt: GcmSalt;
   readonly #rtcpSalt: GcmSalt;
 
-  constructor({ rtp, rtcp }: SessionKeys, use: 'seal' | 'open', ciphers: SrtpCiphers) {
-    this.#rtp = ciphers.gcm(rtp.encryptionKey, use);
-    this.#rtcp = ciphers.gcm(rtcp.encryptionKey, use);
+  constructor({ rtp, rtcp }: SessionKeys, ciphers: SrtpCiphers) {
+    this.#rtp = ciphers.gcm(rtp.encryptionKey);
+    this.#rtcp = ciphers.gcm(rtcp.encryptionKey);
     this.#rtpSalt = new GcmSalt(rtp.salt);
     this.#rtcpSalt = new GcmSalt(rtcp.salt);
   }

@@ -22,12 +22,14 @@ const MAX_STREAMS = 32;
 export class SrtpReceiver {
   readonly counters: SrtpCounters = createCounters();
   readonly #streams: ReceiveStream[] = [];
+  /** The one used last, nearly always the one that is looked for. */
+  #latest: ReceiveStream | null = null;
   #uses = 0;
   #transform: PacketTransform | null;
 
   /** @throws {RangeError} when the keys do not have the profile's length. */
   constructor(keys: SrtpKeys, ciphers: SrtpCiphers) {
-    this.#transform = createTransform(keys.profile, deriveSessionKeys(keys), 'open', ciphers);
+    this.#transform = createTransform(keys.profile, deriveSessionKeys(keys), ciphers);
   }
 
   unprotectRtp(buffer: Uint8Array, length: number): number {
@@ -77,13 +79,16 @@ export class SrtpReceiver {
   }
 
   #find(ssrc: number): ReceiveStream | null {
+    if (this.#latest?.ssrc === ssrc) return this.#latest;
     for (const stream of this.#streams) if (stream.ssrc === ssrc) return stream;
     return null;
   }
 
   #authentic(known: ReceiveStream | null, ssrc: number): ReceiveStream {
+    if (known !== null && known === this.#latest) return known;
     const stream = known ?? this.#add(ssrc);
     stream.lastUse = ++this.#uses;
+    this.#latest = stream;
     return stream;
   }
 

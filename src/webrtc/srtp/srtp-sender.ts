@@ -21,11 +21,13 @@ const MAX_STREAMS = 16;
 export class SrtpSender {
   readonly counters: SrtpCounters = createCounters();
   readonly #streams: SendStream[] = [];
+  /** The one used last, nearly always the one that is looked for. */
+  #latest: SendStream | null = null;
   #transform: PacketTransform | null;
 
   /** @throws {RangeError} when the keys do not have the profile's length. */
   constructor(keys: SrtpKeys, ciphers: SrtpCiphers) {
-    this.#transform = createTransform(keys.profile, deriveSessionKeys(keys), 'seal', ciphers);
+    this.#transform = createTransform(keys.profile, deriveSessionKeys(keys), ciphers);
   }
 
   /** Sequence numbers of an SSRC must go up (modulo 2^16, steps below 2^15). */
@@ -80,10 +82,14 @@ export class SrtpSender {
   }
 
   #stream(ssrc: number): SendStream | null {
-    for (const stream of this.#streams) if (stream.ssrc === ssrc) return stream;
-    if (this.#streams.length === MAX_STREAMS) return null;
-    const stream = new SendStream(ssrc);
-    this.#streams.push(stream);
+    if (this.#latest?.ssrc === ssrc) return this.#latest;
+    let stream = this.#streams.find((known) => known.ssrc === ssrc);
+    if (!stream) {
+      if (this.#streams.length === MAX_STREAMS) return null;
+      stream = new SendStream(ssrc);
+      this.#streams.push(stream);
+    }
+    this.#latest = stream;
     return stream;
   }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, mock, test } from 'node:test';
 import { DtlsCertificate, DtlsEndpoint } from '../../../src/webrtc/dtls/index.ts';
+import { generateKeyShare } from '../../../src/webrtc/dtls/key-share.ts';
 import type { DtlsEndpointOptions, NamedGroup } from '../../../src/webrtc/dtls/index.ts';
 import { encodeCertificate13 } from '../../../src/webrtc/dtls/certificate-messages-13.ts';
 import {
@@ -237,6 +238,16 @@ describe('before the client has shown who it is', () => {
     assert.deepEqual(pair.outputs.server, [sendKeys]);
     pair.run();
     assert.deepEqual(pair.outputs.server.map((output) => output.type), ['send-keys', 'connected']);
+  });
+
+  test('the server answers with the key pair that was made ahead for it', () => {
+    for (const groups of [['x25519'], ['x25519mlkem768']] as const) {
+      const keyShare = generateKeyShare('x25519');
+      const pair = newPair(1, {}, { groups }, { keyShare });
+      pair.settle();
+      assert.equal(pair.outcome('server').group, groups[0]);
+      assert.ok(pair.sent.some(({ from, data }) => from === 'server' && Buffer.from(data).includes(Buffer.from(keyShare.publicKey))));
+    }
   });
 
   test('early data that overtakes the flight of the server is kept and delivered behind connected', () => {

@@ -24,7 +24,7 @@ for (const ciphers of CIPHERS) {
     it('treats a view in the middle of larger memory as its own packet only', () => {
       const memory = new Uint8Array(4096).fill(0xee);
       const packet = memory.subarray(1001, 1101);
-      const gcm = ciphers.gcm(fromHex('000102030405060708090a0b0c0d0e0f'), 'seal');
+      const gcm = ciphers.gcm(fromHex('000102030405060708090a0b0c0d0e0f'));
       gcm.iv.fill(1);
       gcm.seal(packet, 12, 60, 0);
       const counterMode = ciphers.counterMode(new Uint8Array(16), new Uint8Array(20));
@@ -51,8 +51,28 @@ for (const ciphers of CIPHERS) {
       key.close();
     });
 
+    it('keeps keys apart that are used in turn, also after a packet that was refused', () => {
+      const keys = [1, 2, 3].map((n) => ciphers.gcm(new Uint8Array(16).fill(n)));
+      const packets = keys.map((key) => {
+        const packet = new Uint8Array(100).fill(7);
+        key.iv.fill(5);
+        key.seal(packet, 12, 84, 0);
+        return packet;
+      });
+      assert.equal(new Set(packets.map(hex)).size, keys.length);
+      for (const [i, key] of keys.entries()) {
+        const another = packets[(i + 1) % keys.length].slice();
+        key.iv.fill(5);
+        assert.ok(!key.open(another, 12, 84, 0));
+        key.iv.fill(5);
+        assert.ok(key.open(packets[i], 12, 84, 0));
+        assert.equal(hex(packets[i].subarray(0, 84)), '07'.repeat(84));
+        key.close();
+      }
+    });
+
     it('refuses a key that has been closed, twice', () => {
-      const gcm = ciphers.gcm(new Uint8Array(16), 'seal');
+      const gcm = ciphers.gcm(new Uint8Array(16));
       const counterMode = ciphers.counterMode(new Uint8Array(16), new Uint8Array(20));
       for (const key of [gcm, counterMode]) {
         key.close();
@@ -81,12 +101,12 @@ describe('SRTP ciphers', () => {
             const from = Math.min(split, text.length);
             const packet = new Uint8Array(text.length + 20).fill(9);
             packet.set(text);
-            const gcm = ciphers.gcm(key, 'seal');
+            const gcm = ciphers.gcm(key);
             gcm.iv.set(iv.subarray(0, 12));
             gcm.seal(packet, from, text.length, suffix ? text.length + 16 : 0);
             gcm.close();
             const sealed = hex(packet);
-            const open = ciphers.gcm(key, 'open');
+            const open = ciphers.gcm(key);
             open.iv.set(iv.subarray(0, 12));
             assert.ok(open.open(packet, from, text.length, suffix ? text.length + 16 : 0));
             assert.equal(hex(packet.subarray(0, text.length)), hex(text));
