@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { DelayedPath } from '../../bench/setup-parts/delayed-path.ts';
 import { concat } from '../support/audio.ts';
 import { Chromium } from '../support/chromium.ts';
