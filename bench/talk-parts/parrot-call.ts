@@ -34,7 +34,7 @@ interface Saying {
 
 const hello = saying('hello.wav');
 const interruption = saying('interrupt.wav');
-const [silence] = encodeWav(inRoom({ rate: 48_000, samples: new Int16Array(960) }));
+const [silence] = encodeWav({ rate: 48_000, samples: new Int16Array(960) });
 
 /** Speaks to `parrot`, lets it answer, speaks over that, and lets it answer to that too. */
 export const parrotCall: CallScript<ParrotFigures> = (talker, { rounds, earMs }) => {
@@ -43,9 +43,12 @@ export const parrotCall: CallScript<ParrotFigures> = (talker, { rounds, earMs })
   let said = 0;
   let sentAt: number[] = [];
   let answer: { readonly timestamp: number; readonly at: number }[] = [];
+  /** Where the server said that there is nothing to hear. */
+  const pauses: number[] = [];
   let truncatedMs: number | null = null;
   talker.onHeard = ({ payload, timestamp, at }) => {
-    if (!isSilence(payload)) answer.push({ timestamp, at });
+    if (isSilence(payload)) pauses.push(timestamp);
+    else answer.push({ timestamp, at });
   };
   talker.onEvent = (event) => {
     if (event.type === 'conversation.item.truncated') truncatedMs = Number(event['audio_end_ms']);
@@ -75,7 +78,7 @@ export const parrotCall: CallScript<ParrotFigures> = (talker, { rounds, earMs })
       truncatedMs = null;
       const speaking = say(interruption);
       await until(over);
-      judge(cut, earMs, figures);
+      judge(cut, pauses, earMs, figures);
       const stoppedAt = cut[cut.length - 1].at;
       answer = [];
       const spoken = await speaking;
@@ -84,7 +87,7 @@ export const parrotCall: CallScript<ParrotFigures> = (talker, { rounds, earMs })
       await until(() => answer.length > 0);
       figures.response.push(answer[0].at - spoken.to);
       await until(over);
-      judge(answer, earMs, figures);
+      judge(answer, pauses, earMs, figures);
     }
     return figures;
   };
@@ -100,7 +103,7 @@ function span(frames: Heard): number {
 }
 
 /** Adds pacing and gaps of one answer. */
-function judge(frames: Heard, earMs: number, figures: ParrotFigures): void {
+function judge(frames: Heard, pauses: readonly number[], earMs: number, figures: ParrotFigures): void {
   const offsets = frames.map(({ timestamp, at }) => at - timestamp / 48);
   const middle = offsets.toSorted((a, b) => a - b)[offsets.length >> 1];
   figures.pacing.push(...offsets.map((offset) => Math.abs(offset - middle)));
@@ -108,7 +111,8 @@ function judge(frames: Heard, earMs: number, figures: ParrotFigures): void {
   const inTime = frames.filter((_, i) => offsets[i] - quickest <= earMs).sort((a, b) => a.timestamp - b.timestamp);
   for (let i = 1; i < inTime.length; i++) {
     const gap = (inTime[i].timestamp - inTime[i - 1].timestamp) / 48 - FRAME_MS;
-    if (gap > 0) figures.gaps.push(gap);
+    const pause = pauses.some((timestamp) => timestamp > inTime[i - 1].timestamp && timestamp < inTime[i].timestamp);
+    if (gap > 0 && !pause) figures.gaps.push(gap);
   }
 }
 
