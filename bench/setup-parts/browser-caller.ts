@@ -45,6 +45,7 @@ export class BrowserCaller implements SetupCaller {
     const chromium = await Chromium.launch({
       microphone: babble(2, 1),
       netLog: false,
+      record: false,
       args: options.args,
     });
     const { page } = await chromium.open(`http://127.0.0.1:${(pages.address() as AddressInfo).port}/`);

@@ -6,6 +6,8 @@ import { activeSpans, writeWav, type Sound } from './audio.ts';
 import { PROJECT } from './paths.ts';
 
 export interface ChromiumOptions {
+  /** Whether pages keep what they say and hear, see {@link recording}: yes unless false. It costs a fifth of a core for each page. */
+  readonly record?: boolean;
   /**
    * What the fake microphone plays, once, from the moment a page opens it; then silence. Without it there is no
    * microphone at all. It is allowed without a prompt unless `refuse` is set.
@@ -68,7 +70,7 @@ export class Chromium {
       ...(options.viewport ? { viewport: options.viewport } : {}),
       ...(options.colorScheme ? { colorScheme: options.colorScheme } : {}),
     });
-    await context.addInitScript({ path: path.join(PROJECT, 'test/support/in-page/recorder.js') });
+    if (options.record !== false) await context.addInitScript({ path: path.join(PROJECT, 'test/support/in-page/recorder.js') });
     return new Chromium(context, folder);
   }
 
