@@ -112,6 +112,11 @@ export class DtlsInStun implements StunCargo {
     return this.#counters.datagramsIn > 0;
   }
 
+  /** Nothing of the peer's handshake has come but in its first check: our flight leaves with the first answer of all. */
+  get inFirstAnswer(): boolean {
+    return !this.#checks && this.#counters.datagramsIn === 1;
+  }
+
   unload(message: StunMessage, now: number, roundTripTime: number | null): void {
     const data = message.attribute(StunAttribute.dtlsInStun);
     const ack = message.attribute(StunAttribute.dtlsInStunAck);

@@ -43,6 +43,9 @@ export class Session {
   #srtpIn: SrtpReceiver | null = null;
   #srtpOut: SrtpSender | null = null;
   #selected: TransportAddress | null = null;
+  /** Keys to send early with, and when: see {@link FIRST_ANSWER_HOLD}. */
+  #heldKeys: DtlsSendKeys | null = null;
+  #heldUntil = Infinity;
   /** `ready-to-send` has been told. */
   #ready = false;
   /** A flight could not be sent for want of a path. */
@@ -157,6 +160,10 @@ export class Session {
       this.#rtp.handleTimeout(now);
       this.#rtpTouched = true;
     }
+    if (this.#heldUntil <= now && this.#heldKeys) {
+      this.#startSending(this.#heldKeys.srtp);
+      this.#events.push({ type: 'ready-to-send' });
+    }
   }
 
   /**
@@ -259,7 +266,7 @@ export class Session {
         this.#handleMedia(this.#heldMedia.shift()!, this.#now);
         continue;
       }
-      timeoutOutput.at = Math.min(this.#iceAt, this.#selected ? this.#dtlsAt : Infinity, this.#channelsAt, this.#rtpAt);
+      timeoutOutput.at = Math.min(this.#iceAt, this.#selected ? this.#dtlsAt : Infinity, this.#channelsAt, this.#rtpAt, this.#heldUntil);
       return timeoutOutput;
     }
   }
@@ -348,6 +355,11 @@ export class Session {
         return transmit(output.data, this.#selected);
       case 'send-keys':
         if (this.#rtp && !output.srtp) return null;
+        if (this.#dtlsInStun?.inFirstAnswer) {
+          this.#heldKeys = output;
+          this.#heldUntil = this.#now + FIRST_ANSWER_HOLD;
+          return null;
+        }
         this.#startSending(output.srtp);
         return { type: 'ready-to-send' };
       case 'connected':
@@ -446,6 +458,8 @@ export class Session {
 
   #startSending(keys: DtlsSendKeys['srtp']): void {
     this.#ready = true;
+    this.#heldKeys = null;
+    this.#heldUntil = Infinity;
     if (keys) {
       const { profile, localKey, localSalt } = keys;
       this.#srtpOut = new SrtpSender({ profile, masterKey: localKey, masterSalt: localSalt }, this.#ciphers);
@@ -508,6 +522,11 @@ const EARLY_BUDGET = 16_384;
  * overtake our flight, and the time-outs of SCTP know nothing of the path yet.
  */
 const ACKNOWLEDGEMENT_SLACK = 20;
+/**
+ * What is sent early keeps this distance from a flight that leaves with the first answer of all, ms: Chromium, which may send
+ * only when it has read that answer, forgets its own flight when data under our keys come in the same go.
+ */
+const FIRST_ANSWER_HOLD = 10;
 const EMPTY = new Uint8Array(0);
 const NOWHERE: TransportAddress = { family: 4, ip: new Uint8Array(4), port: 0 };
 

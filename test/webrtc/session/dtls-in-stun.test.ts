@@ -67,9 +67,10 @@ const EXPECTED: readonly { name: string; options: TwoSessionsOptions; expected: 
     expected: { serverReady: 2.5, agentHeard: 3, callerHeard: 2.5, callerConnected: 2, serverConnected: 2.5, channelAtServer: 3.5 },
   },
   {
+    // What is sent early leaves 10 ms after the flight that went with the first answer.
     name: 'SPED and DTLS 1.3',
     options: SPED,
-    expected: { serverReady: 0.5, agentHeard: 1, callerHeard: 1.5, callerConnected: 1, serverConnected: 1.5, channelAtServer: 2.5 },
+    expected: { serverReady: 0.6, agentHeard: 1.1, callerHeard: 1.5, callerConnected: 1, serverConnected: 1.5, channelAtServer: 2.5 },
   },
   {
     name: 'SPED and DTLS 1.3 without early sending',
@@ -85,7 +86,7 @@ const EXPECTED: readonly { name: string; options: TwoSessionsOptions; expected: 
   {
     name: 'SPED and DTLS 1.3 with SNAP',
     options: { ...SPED, snap: true },
-    expected: { serverReady: 0.5, agentHeard: 1, callerHeard: 1.5, callerConnected: 1, serverConnected: 1.5, channelAtServer: 1.5 },
+    expected: { serverReady: 0.6, agentHeard: 1.1, callerHeard: 1.5, callerConnected: 1, serverConnected: 1.5, channelAtServer: 1.5 },
   },
   {
     name: 'SPED and DTLS 1.2',
@@ -107,7 +108,8 @@ test('with SNAP the first message of an agreed channel is there after one round 
     if (event.type === 'channel') end.session.sendMessage(0, end === call.server ? 'session.created' : 'hello', call.now);
   };
   call.run(1_000);
-  assert.deepEqual([call.caller.times.message, call.server.times.message], [RTT, 1.5 * RTT]);
+  // 10 ms after the flight, see FIRST_ANSWER_HOLD.
+  assert.deepEqual([call.caller.times.message, call.server.times.message], [RTT + 10, 1.5 * RTT]);
 });
 
 describe('a peer that does not take part costs nothing', () => {
@@ -345,7 +347,7 @@ test('loss costs no dead wait: 95 of 100 calls are set up within 2.5 times what 
     clean.run(2_000);
     for (const loss of [0.02, 0.1]) {
       const heard: { agent: number; caller: number }[] = [];
-      for (let seed = 1; seed <= 40; seed++) {
+      for (let seed = 1; seed <= 100; seed++) {
         const call = talkative({ seed, loss, caller });
         // Both go on speaking, as people and agents do.
         call.onEvent = () => {};
