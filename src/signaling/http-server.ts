@@ -24,7 +24,7 @@ export interface HttpServerOptions extends AdminServerOptions {
 /** The HTTP API with its probes and, if wanted, the talk page. */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { calls, apiKey, ready, publicDirectory, countAnswer } = options;
-  await warmUpAnswers(options.secret, options.logger);
+  await warmUpAnswers(options.secret);
   const clientSecrets = new ClientSecrets(options.secret, options.previousSecret);
   const authenticator = new Authenticator(apiKey, clientSecrets);
   const app = createBaseServer(options);

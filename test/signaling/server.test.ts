@@ -96,6 +96,12 @@ test('probes and metrics answer without a key, readiness follows the role', asyn
   assert.match(metrics.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
 });
 
+test('a start says where it listens, and no word of the answers that warm it up', async () => {
+  await using server = await startServer();
+  assert.equal(server.log.length, 1);
+  assert.match(server.log[0], new RegExp(`listening at ${server.url}`));
+});
+
 test('a role without an API serves its probes and nothing else', async () => {
   const logger = createLogger({ level: 'silent' });
   const server = createAdminServer({ logger, metrics: async () => 'm 1\n', ready: () => true });
