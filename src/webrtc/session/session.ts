@@ -501,6 +501,8 @@ export class Session {
     if (this.#closeReason !== null) return;
     this.#closeReason = reason;
     this.#ice.cargo = null;
+    this.#heldKeys = null;
+    this.#heldUntil = Infinity;
     this.#events.push({ type: 'closed', reason });
   }
 

@@ -112,6 +112,14 @@ test('with SNAP the first message of an agreed channel is there after one round 
   assert.deepEqual([call.caller.times.message, call.server.times.message], [RTT + 10, 1.5 * RTT]);
 });
 
+test('a session that ends while it holds back what it may send early is never ready to send', () => {
+  const call = talkative(SPED);
+  call.run(HALF + 5);
+  call.server.session.close(call.now);
+  call.run(1_000);
+  assert.deepEqual([call.server.closeReason(), call.server.times['ready-to-send']], ['closed-locally', undefined]);
+});
+
 describe('a peer that does not take part costs nothing', () => {
   const plain = EXPECTED[1].expected;
   const plain12 = EXPECTED[0].expected;
