@@ -1,9 +1,8 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { TrunkCookies, TrunkReader } from '../../src/wire/trunk.ts';
+import { TRUNK_HEADER_BYTES, TrunkCookies, TrunkReader } from '../../src/wire/trunk.ts';
 
 const LOOPBACK = '127.0.0.1';
-const HEADER_BYTES = 16;
 /** Of an entry, before the client's address. */
 const ENTRY_FIXED_BYTES = 6;
 
@@ -64,7 +63,7 @@ export class AnsweringTrunk implements Disposable {
   }
 
   #fromTransceiver(data: Buffer, relayPort: number): void {
-    const passing = [data.subarray(0, HEADER_BYTES)];
+    const passing = [data.subarray(0, TRUNK_HEADER_BYTES)];
     this.#entries(data, (client, entry) => {
       if (this.#heard?.has(client) !== false) passing.push(entry);
     });
