@@ -1,10 +1,10 @@
-import { randomFillSync } from 'node:crypto';
 import { openUdpSocket } from '../../src/net/open-udp-socket.ts';
 import type { UdpSocket, UdpSocketHandler } from '../../src/net/udp-socket.ts';
-import { DtlsCertificate, loadSrtpCiphers, Offerer, type RedDistance, type Session } from '../../src/webrtc/index.ts';
-import { parseAddress, type TransportAddress } from '../../src/wire/address.ts';
-import { ImpairedPath, type Impairment } from './impairment.ts';
+import type { RedDistance, Session, SessionOutput } from '../../src/webrtc/index.ts';
+import { parseAddress } from '../../src/wire/address.ts';
 import { seededRandom } from '../../test/support/random.ts';
+import { CoreEnd, makeOffer } from '../support/core-end.ts';
+import { ImpairedPath, type Impairment } from './impairment.ts';
 
 export interface TalkerOptions {
   /** `…/v1/realtime/calls` */
@@ -27,26 +27,21 @@ export interface HeardFrame {
 /** How often timers are looked at while a call is set up. */
 const TIMERS_MS = 20;
 
-const ciphers = loadSrtpCiphers().ciphers;
-const certificate = DtlsCertificate.generate();
-
 /** A caller of Earshot's own client core behind an impaired path: says one frame per tick, and tells what it hears. */
-export class Talker implements UdpSocketHandler {
+export class Talker {
   onHeard: (frame: HeardFrame) => void = () => undefined;
   onEvent: (event: { readonly type: string; readonly [field: string]: unknown }) => void = () => undefined;
   readonly connected: Promise<void>;
-  readonly #session: Session;
+  readonly #end: CoreEnd;
   readonly #out: ImpairedPath;
   readonly #in: ImpairedPath;
-  #socket: UdpSocket | null = null;
   #resolve: () => void = () => {};
   #reject: (error: Error) => void = () => {};
   #mediaTime = 0;
-  #deadline = 0;
   #channel: number | null = null;
 
   private constructor(session: Session, { impairment, seed }: TalkerOptions) {
-    this.#session = session;
+    this.#end = new CoreEnd(session, (output) => this.#handle(output));
     this.#out = new ImpairedPath(impairment, seededRandom(seed));
     this.#in = new ImpairedPath(impairment, seededRandom(seed + 1));
     this.connected = new Promise((resolve, reject) => {
@@ -57,15 +52,8 @@ export class Talker implements UdpSocketHandler {
 
   /** Resolves when the call is up; its path is impaired from then on. */
   static async call(options: TalkerOptions): Promise<Talker> {
-    const offerer = new Offerer({
-      certificate: await certificate,
-      audio: true,
-      data: true,
-      ciphers,
-      random: randomFillSync,
-      ntpEpochOffset: performance.timeOrigin,
-      ...(options.redundancy === null ? {} : { redundancy: options.redundancy }),
-    });
+    const redundancy = options.redundancy === null ? {} : { redundancy: options.redundancy };
+    const offerer = await makeOffer({ audio: true, data: true, ...redundancy });
     const body = new FormData();
     body.set('sdp', offerer.offer);
     body.set('session', JSON.stringify({ type: 'realtime', model: options.agent }));
@@ -73,8 +61,7 @@ export class Talker implements UdpSocketHandler {
     const answer = await response.text();
     if (!response.ok) throw new Error(`the server answered ${response.status}: ${answer}`);
     const talker = new Talker(offerer.accept(answer, performance.now()), options);
-    talker.#socket = await openUdpSocket({ address: parseAddress('127.0.0.1:0'), handler: talker });
-    talker.#drain();
+    await talker.#end.open((handler) => talker.#openSocket(handler));
     const timer = setInterval(() => talker.tick(performance.now()), TIMERS_MS);
     await talker.connected.finally(() => clearInterval(timer));
     talker.#out.active = true;
@@ -88,70 +75,65 @@ export class Talker implements UdpSocketHandler {
   }
 
   get stats(): NonNullable<ReturnType<Session['stats']>> {
-    return this.#session.stats()!;
+    return this.#end.session.stats()!;
   }
 
   say(frame: Uint8Array, now: number): void {
-    this.#session.sendAudio(frame, this.#mediaTime, false, now);
+    this.#end.session.sendAudio(frame, this.#mediaTime, false, now);
     this.#mediaTime += 960;
-    this.#drain();
+    this.#end.drain();
   }
 
   /** Sends a client event; lost when the data channel is not open yet. */
   sendEvent(event: { readonly type: string; readonly [field: string]: unknown }): void {
-    if (this.#channel !== null) this.#session.sendMessage(this.#channel, JSON.stringify(event), performance.now());
-    this.#drain();
+    if (this.#channel !== null) this.#end.session.sendMessage(this.#channel, JSON.stringify(event), performance.now());
+    this.#end.drain();
   }
 
   /** Timers that are due. */
   tick(now: number): void {
-    if (now < this.#deadline) return;
-    this.#session.handleTimeout(now);
-    this.#drain();
-  }
-
-  datagram(data: Uint8Array, from: TransportAddress): void {
-    this.#in.pass(data, (packet) => {
-      this.#session.handleDatagram(packet, from, performance.now());
-      this.#drain();
-    });
-  }
-
-  batchEnd(): void {
-    this.#socket?.flush();
+    this.#end.tick(now);
   }
 
   async close(): Promise<void> {
     this.#out.active = false;
-    this.#session.close(performance.now());
-    this.#drain();
-    this.#session.dispose();
-    await this.#socket?.close();
-    this.#socket = null;
+    await this.#end.close();
   }
 
-  #drain(): void {
-    for (;;) {
-      const output = this.#session.poll();
-      if (output.type === 'timeout') {
-        this.#deadline = output.at;
-        break;
-      }
-      if (output.type === 'transmit') this.#send(output.data, output.to);
-      else if (output.type === 'audio') this.onHeard({ payload: output.payload, timestamp: output.timestamp, at: performance.now() });
-      else if (output.type === 'message') this.onEvent(JSON.parse(String(output.data)) as { type: string });
-      else if (output.type === 'connected') {
-        this.#channel = this.#session.openChannel({ label: 'oai-events' }, performance.now());
-        this.#resolve();
-      } else if (output.type === 'closed') this.#reject(new Error(`the call ended: ${output.reason}`));
-    }
-    this.#socket?.flush();
+  #handle(output: Exclude<SessionOutput, { type: 'timeout' | 'transmit' }>): void {
+    if (output.type === 'audio') this.onHeard({ payload: output.payload, timestamp: output.timestamp, at: performance.now() });
+    else if (output.type === 'message') this.onEvent(JSON.parse(String(output.data)) as { type: string });
+    else if (output.type === 'connected') {
+      this.#channel = this.#end.session.openChannel({ label: 'oai-events' }, performance.now());
+      this.#resolve();
+    } else if (output.type === 'closed') this.#reject(new Error(`the call ended: ${output.reason}`));
   }
 
-  #send(data: Uint8Array, to: TransportAddress): void {
-    this.#out.pass(data, (packet) => {
-      this.#socket?.send(packet, to);
-      this.#socket?.flush();
+  /** A socket with the impaired path between it and the call. */
+  async #openSocket(handler: UdpSocketHandler): Promise<UdpSocket> {
+    const socket = await openUdpSocket({
+      address: parseAddress('127.0.0.1:0'),
+      handler: {
+        datagram: (data, from) => this.#in.pass(data, (packet) => handler.datagram(packet, from)),
+        batchEnd: () => handler.batchEnd(),
+      },
     });
+    let isOpen = true;
+    return {
+      address: socket.address,
+      counters: socket.counters,
+      send: (data, to) =>
+        this.#out.pass(data, (packet) => {
+          // What is still on its way goes nowhere once the call is over.
+          if (!isOpen) return;
+          socket.send(packet, to);
+          socket.flush();
+        }),
+      flush: () => socket.flush(),
+      close: () => {
+        isOpen = false;
+        return socket.close();
+      },
+    };
   }
 }
