@@ -5,6 +5,8 @@ import type { UplinkCounters } from './uplink.ts';
 
 /** What a conversation does to its call. Functions may be called at any time until the conversation is closed. */
 export interface ConversationPort {
+  /** The present in ms, in the clock of every `now`: agents act of their own accord, and then nobody says what time it is. */
+  readonly now: number;
   /**
    * One Opus frame leaves now. Times are samples at 48 kHz: the RTP timestamp is a constant of the call plus
    * `mediaTime`, pauses included. `marker`: first frame after a pause. The bytes are valid until this returns.
@@ -17,6 +19,8 @@ export interface ConversationPort {
   readonly unmendedLoss: number | null;
   /** One message for the data channel, which is open. */
   sendEvent(json: string): void;
+  /** `tick` is wanted from now on, see `Conversation.wantsTick`. */
+  wake(): void;
   /** The call should end. `close` may be called from within, or later. */
   hangup(reason: string): void;
 }

@@ -52,6 +52,8 @@ export class Conversation {
   #ids = 0;
   /** A response was asked for before the agent was there, or while the last one was still being heard. */
   #responseWanted: ResponseOverrides | null = null;
+  /** The port ticks. */
+  #awake = false;
   /** Brings audio that comes in events to the agent's rate. */
   #resampler: Resampler | null = null;
   /** When the agent is asked to speak again because nobody has said anything. */
@@ -85,20 +87,25 @@ export class Conversation {
     this.#outlet = new EventOutlet(this.#dialect, (json) => this.#port.sendEvent(json), agent.bridge === true);
     this.#session = createSession(session, { id: this.#nextId('sess'), model: agent.name });
     this.#host = new AgentHost(agent, { ready: () => this.#ready(), fault: (error) => this.#fail(error) });
-    this.#downlink = new Downlink(agent.format, now, (opus, mediaTime, duration, marker) => {
-      this.#counters.framesSent++;
-      this.#port.sendAudio(opus, mediaTime, duration, marker);
-    }, () => port.unmendedLoss);
+    this.#downlink = new Downlink(agent.format, now, {
+      send: (opus, mediaTime, duration, marker) => {
+        this.#counters.framesSent++;
+        port.sendAudio(opus, mediaTime, duration, marker);
+      },
+      queued: () => this.#wake(),
+      loss: () => port.unmendedLoss,
+    });
     this.#responses = new Responses(this.#downlink, this.#items, {
       tell: (notice) => this.#tell(notice),
       nextId: (prefix) => this.#nextId(prefix),
       run: (call, settled) => this.#host.run(call, settled),
       log: (message, error) => this.#log.error(message, error),
+      complete: () => this.#wake(),
       finished: (status) => this.#responseFinished(status === 'completed'),
     });
   }
 
-  /** Whether {@link tick} has anything to do. Changes when the agent acts: ask before each tick of the clock. */
+  /** Whether {@link tick} has anything to do. The port is woken when it has again. */
   get wantsTick(): boolean {
     if (this.#state !== 'open') return false;
     if (!this.#downlink.idle || this.#idleAt !== null) return true;
@@ -142,6 +149,7 @@ export class Conversation {
     if (this.#uplink === null) return;
     this.#uplink.echoing = this.#responses.current?.audible === true;
     this.#uplink.push(opus, sequence, timestamp, now);
+    if (this.#uplink.wantsTick) this.#wake();
   }
 
   /** One message of the data channel, or of an observer: `reply` is then told of what is wrong with it. */
@@ -173,6 +181,7 @@ export class Conversation {
     this.#uplink?.tick(now);
     this.#responses.tick(now);
     if (this.#idleAt !== null && now >= this.#idleAt) this.#idleTimeout();
+    this.#awake = this.wantsTick;
   }
 
   /** To be called when nothing is due: work is done ahead that the next tick would have to wait for. */
@@ -191,7 +200,7 @@ export class Conversation {
   /** The server stops when `withinMs` have passed: the agent is told, as soon as it is there. */
   drain(withinMs: number, now: number): void {
     this.#now = now;
-    this.#host.drain(() => Math.max(0, now + withinMs - this.#now));
+    this.#host.drain(() => Math.max(0, now + withinMs - this.#port.now));
   }
 
   /** The call is over: the agent is told, and nothing goes out any more. Idempotent. */
@@ -226,6 +235,12 @@ export class Conversation {
     };
   }
 
+  #wake(): void {
+    if (this.#awake || this.#state !== 'open') return;
+    this.#awake = true;
+    this.#port.wake();
+  }
+
   // --- the agent -----------------------------------------------------------------------------------------------
 
   #agentCall(): AgentCall {
@@ -245,7 +260,7 @@ export class Conversation {
       transcribed: (turn, transcript) => this.#transcribed(turn, transcript),
       clear: () => this.#responses.clear(),
       forward: (frame) => {
-        if (this.#state === 'open') this.#downlink.forward(frame, this.#now);
+        if (this.#state === 'open') this.#downlink.forward(frame, this.#port.now);
       },
       send: (event) => this.#sendAgentEvent(event),
       log: (message, fields) => this.#log.info(message, fields),
@@ -410,6 +425,7 @@ export class Conversation {
     const detection = this.#turnDetection;
     if (heard && detection?.type === 'server_vad' && detection.idle_timeout_ms !== null && this.#uplink?.speaking !== true) {
       this.#idleAt = this.#now + detection.idle_timeout_ms;
+      this.#wake();
     }
     this.#answerWanted();
   }
@@ -475,6 +491,7 @@ export class Conversation {
     this.#resampler ??= new Resampler(EVENT_AUDIO_RATE, format.rate);
     const same = format.rate === EVENT_AUDIO_RATE;
     this.#uplink.append(same ? samples : this.#resampler.process(samples), this.#now);
+    if (this.#uplink.wantsTick) this.#wake();
     return null;
   }
 

@@ -4,8 +4,14 @@ import { FRAME_MS, OPUS_CLOCK_RATE, OPUS_DTX, OPUS_SILENCE, opusPacketDuration, 
 import { OpusEncoder } from '../media/opus-encoder.ts';
 import { Playout, type PlayoutStep } from '../media/playout.ts';
 
-/** One Opus frame leaves now; times are samples at 48 kHz, see {@link Playout}. */
-export type SendAudio = (opus: Uint8Array, mediaTime: number, duration: number, marker: boolean) => void;
+export interface DownlinkHost {
+  /** One Opus frame leaves now; times are samples at 48 kHz, see {@link Playout}. */
+  send(opus: Uint8Array, mediaTime: number, duration: number, marker: boolean): void;
+  /** Frames wait: `tick` has something to do. */
+  queued(): void;
+  /** See {@link ConversationPort.unmendedLoss}. */
+  loss(): number | null;
+}
 
 /**
  * The way of the agent's audio to the caller: cut into frames, queued, and encoded one frame ahead, so that what is
@@ -21,8 +27,7 @@ export type SendAudio = (opus: Uint8Array, mediaTime: number, duration: number, 
 export class Downlink {
   readonly #format: AudioFormat;
   readonly #originMs: number;
-  readonly #send: SendAudio;
-  readonly #loss: () => number | null;
+  readonly #host: DownlinkHost;
   readonly #playout: Playout<Int16Array | Uint8Array>;
   #encoder: OpusEncoder | null = null;
   #lossy = false;
@@ -41,12 +46,10 @@ export class Downlink {
   #forwardOffset: number | null = null;
   #forwardEnd = 0;
 
-  /** @param loss see {@link ConversationPort.unmendedLoss} */
-  constructor(format: AudioFormat, originMs: number, send: SendAudio, loss: () => number | null) {
+  constructor(format: AudioFormat, originMs: number, host: DownlinkHost) {
     this.#format = format;
     this.#originMs = originMs;
-    this.#send = send;
-    this.#loss = loss;
+    this.#host = host;
     this.#playout = new Playout(originMs);
   }
 
@@ -75,7 +78,7 @@ export class Downlink {
     if (this.#format.codec === 'opus') {
       const duration = audio instanceof Uint8Array ? opusPacketDuration(audio) : 0;
       if (duration === 0) throw new TypeError('an opus agent plays one Opus packet, a Uint8Array, at a time');
-      this.#playout.push(audio.slice(), duration);
+      this.#push(audio.slice(), duration);
       return (duration * 1000) / OPUS_CLOCK_RATE;
     }
     if (!(audio instanceof Int16Array)) throw new TypeError('a pcm16 agent plays samples in an Int16Array');
@@ -85,7 +88,7 @@ export class Downlink {
 
   /** Nothing follows for now: the last frame is filled up with silence. */
   finish(): void {
-    if (this.#partial !== null) this.#playout.push(this.#partial, FRAME_DURATION);
+    if (this.#partial !== null) this.#push(this.#partial, FRAME_DURATION);
     this.#partial = null;
     this.#playout.finish();
   }
@@ -109,7 +112,7 @@ export class Downlink {
     const mediaTime = frame.timestamp + this.#forwardOffset;
     const marker = mediaTime > this.#forwardEnd + FORWARD_PAUSE || this.#forwardEnd === 0;
     this.#forwardEnd = Math.max(this.#forwardEnd, mediaTime + frame.duration);
-    this.#send(frame.packet, mediaTime, frame.duration, marker);
+    this.#host.send(frame.packet, mediaTime, frame.duration, marker);
   }
 
   /** Sends what is due. */
@@ -117,7 +120,7 @@ export class Downlink {
     for (let step = this.#playout.poll(now); step !== null; step = this.#playout.poll(now)) {
       const packet = this.#packet(step);
       const empty = packet === null || packet === OPUS_DTX;
-      if (packet !== null) this.#send(packet, step.mediaTime, step.duration, !empty && (step.marker || this.#held));
+      if (packet !== null) this.#host.send(packet, step.mediaTime, step.duration, !empty && (step.marker || this.#held));
       this.#held = empty;
     }
   }
@@ -138,16 +141,21 @@ export class Downlink {
       this.#filled += part.length;
       at = part.length;
       if (this.#filled < frameSize) return;
-      this.#playout.push(this.#partial, FRAME_DURATION);
+      this.#push(this.#partial, FRAME_DURATION);
       this.#partial = null;
     }
     const end = samples.length - ((samples.length - at) % frameSize);
     const whole = samples.slice(at, end);
-    for (let frame = 0; frame < whole.length; frame += frameSize) this.#playout.push(whole.subarray(frame, frame + frameSize), FRAME_DURATION);
+    for (let frame = 0; frame < whole.length; frame += frameSize) this.#push(whole.subarray(frame, frame + frameSize), FRAME_DURATION);
     this.#filled = samples.length - end;
     if (this.#filled === 0) return;
     this.#partial = new Int16Array(frameSize);
     this.#partial.set(samples.subarray(end));
+  }
+
+  #push(payload: Int16Array | Uint8Array, duration: number): void {
+    this.#playout.push(payload, duration);
+    this.#host.queued();
   }
 
   /** What leaves for a frame; null for nothing. */
@@ -195,7 +203,7 @@ export class Downlink {
 
   #encode(samples: Int16Array): Uint8Array {
     this.#encoder ??= new OpusEncoder(this.#pcmRate);
-    this.#lossy = (this.#loss() ?? 0) >= (this.#lossy ? CLEAN_AGAIN : LOSSY);
+    this.#lossy = (this.#host.loss() ?? 0) >= (this.#lossy ? CLEAN_AGAIN : LOSSY);
     this.#encoder.protect(this.#lossy);
     if (!this.#encoderFollows) this.#encoder.reset();
     this.#encoderFollows = true;

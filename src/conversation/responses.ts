@@ -20,6 +20,8 @@ export interface ResponsesHost {
   run<T>(call: () => T | Promise<T>, settled?: (value: T) => void): void;
   /** What went wrong, for the operator. */
   log(message: string, error: unknown): void;
+  /** The agent has said all of a response: it is over when that has been heard, which a tick finds out. */
+  complete(): void;
   /** A response is over, and a next one can begin. */
   finished(status: ResponseStatus['status']): void;
 }
@@ -68,6 +70,7 @@ export class Responses {
         if (this.#current !== response) return;
         this.#downlink.finish();
         response.complete = true;
+        this.#host.complete();
       },
     );
     return response;

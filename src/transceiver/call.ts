@@ -10,12 +10,18 @@ import { mediaCounts, type MediaCounts } from './media-metrics.ts';
 
 /** What a call needs of the shard that owns it. */
 export interface CallHost {
+  /** Milliseconds: the time of the present turn of work, in the clock of every `now`. */
+  readonly now: number;
   /** Sends one datagram to the client. */
   transmit(data: Uint8Array, to: TransportAddress): void;
   /** What has been handed to `transmit` leaves at once instead of when this turn of work is done. */
   hurry(): void;
   /** The call has output that nobody is draining: call `drain` soon. */
   touched(call: Call): void;
+  /** Ticks the call from now on, once per frame time, as long as it wants that. */
+  pace(call: Call): void;
+  /** Calls `handleTimeout` once, at that time or soon after; only the last wish counts. */
+  wakeAt(call: Call, at: number): void;
   /** The caller has shown who it is. `dtlsInStun`: its handshake came inside of STUN, at least in part. */
   connected(dtlsVersion: string, dtlsInStun: boolean): void;
   /** The call is over; its last datagrams have been handed to `transmit`. Comes once. */
@@ -79,7 +85,9 @@ export class Call implements ConversationPort {
   #ending: { reason: string; by: number } | null = null;
   #ended = false;
   #now = Number.NaN;
-  #deadline = Number.NEGATIVE_INFINITY;
+  /** When the session wants to be called; when the host calls. */
+  #deadline = Infinity;
+  #wakesAt = Infinity;
 
   constructor(options: CallOptions) {
     this.id = options.id;
@@ -117,15 +125,24 @@ export class Call implements ConversationPort {
     return this.#session.handleDatagram(data, from, now);
   }
 
-  /** To be called once per frame time: paces the agent's audio and runs the timers that are due. */
+  /** Whether {@link tick} has anything to do; the host is told when it has again. */
+  get wantsTick(): boolean {
+    return this.#conversation.wantsTick;
+  }
+
+  /** To be called once per frame time while {@link wantsTick}: paces the agent's audio. */
   tick(now: number): void {
     this.#now = now;
-    if (this.#conversation.wantsTick) this.#conversation.tick(now);
+    this.#conversation.tick(now);
+  }
+
+  /** Runs the timers that are due. */
+  handleTimeout(now: number): void {
+    this.#now = now;
+    this.#wakesAt = Infinity;
     if (now >= this.#expiresAt && this.#ending === null) this.#conversation.expire(now);
-    const ending = this.#ending;
-    if (ending && now >= ending.by) this.#session.close(now);
-    if (this.#deadline <= now) this.#session.handleTimeout(now);
-    else if (!ending) return;
+    if (this.#ending && now >= this.#ending.by) this.#session.close(now);
+    if (now >= this.#deadline) this.#session.handleTimeout(now);
     this.drain(now);
   }
 
@@ -141,7 +158,15 @@ export class Call implements ConversationPort {
     let output = this.#session.poll();
     for (; output.type !== 'timeout'; output = this.#session.poll()) this.#act(output);
     this.#deadline = output.at;
-    if (this.#session.closed) this.#finish();
+    if (this.#session.closed) {
+      this.#finish();
+      return;
+    }
+    const at = Math.min(this.#deadline, this.#ending?.by ?? this.#expiresAt);
+    // A later one is seen to when the earlier has come: most deadlines move on with each packet.
+    if (at >= this.#wakesAt) return;
+    this.#wakesAt = at;
+    this.#host.wakeAt(this, at);
   }
 
   /** The server stops when `withinMs` have passed: for the agent to know. */
@@ -178,12 +203,21 @@ export class Call implements ConversationPort {
 
   // What the conversation asks of the call.
 
+  get now(): number {
+    return this.#host.now;
+  }
+
+  wake(): void {
+    this.#host.pace(this);
+  }
+
   get unmendedLoss(): number | null {
     const { audio } = this.answerer.negotiated;
     return audio !== null && audio.redPayloadType === null && audio.opus.useInbandFec ? this.#session.remoteLoss : null;
   }
 
   sendAudio(opus: Uint8Array, mediaTime: number, _duration: number, marker: boolean): void {
+    this.#now = this.#host.now;
     if (!this.#heard) {
       this.#heard = true;
       this.#timings.firstAudioMs = this.#sinceStart();
@@ -194,6 +228,7 @@ export class Call implements ConversationPort {
 
   sendEvent(json: string): void {
     if (this.#eventsChannel === null) return;
+    this.#now = this.#host.now;
     this.#session.sendMessage(this.#eventsChannel, json, this.#now);
     this.#host.touched(this);
   }
@@ -202,7 +237,7 @@ export class Call implements ConversationPort {
   hangup(reason: string): void {
     if (this.#ending || this.#ended) return;
     const wait = this.#eventsChannel !== null ? LINGER_MS : this.answerer.negotiated.data ? EVENTS_OPEN_MS : 0;
-    this.#ending = { reason, by: this.#now + wait };
+    this.#ending = { reason, by: this.#host.now + wait };
     this.#host.touched(this);
   }
 

@@ -1,4 +1,5 @@
 import { FRAME_MS } from '../media/opus.ts';
+import { REAL_TIME, type Timing } from './timing.ts';
 
 /** Slots of a frame time: what is paced is spread over them, so that hundreds of calls do not leave in one burst. */
 const SLOTS = 8;
@@ -10,22 +11,6 @@ const EARLY_MS = 1;
 /** Upper bounds by which ticks are counted, ms. */
 export const LATENESS_BOUNDS_MS = [1, 2, 5, 10, 20, Infinity] as const;
 
-/** Time and timers, as Node has them. */
-export interface Timing {
-  /** Milliseconds from any start. */
-  now(): number;
-  /** Calls back once; what it gives takes it back. */
-  wakeAfter(ms: number, wake: () => void): () => void;
-}
-
-const REAL_TIME: Timing = {
-  now: () => performance.now(),
-  wakeAfter(ms, wake) {
-    const timer = setTimeout(wake, ms);
-    return () => clearTimeout(timer);
-  },
-};
-
 /** What the clock does with those that it paces. */
 export interface Pacing<Paced> {
   /** Acts for the members of a slot, and has sent when it returns. */
@@ -35,8 +20,8 @@ export interface Pacing<Paced> {
 }
 
 /**
- * One shared clock per worker: has each call act once per frame time, on an absolute schedule, so that errors do not
- * add up.
+ * One shared clock per worker: has each call that speaks act once per frame time, on an absolute schedule, so that
+ * errors do not add up.
  *
  *   |  0  |  1  |  2  |  …  |  7  |  0  |  1  |    slots of 2.5 ms; a call keeps its slot, empty slots are slept over
  *   └────────── 20 ms ────────────┘
@@ -68,10 +53,14 @@ export class MediaClock<Paced> {
     this.#timing = timing;
   }
 
-  /** Paces it from now on, in the slot that has the least to do. */
+  /** Paces it from now on, in the slot that has the least to do; of several the one that comes next. Idempotent. */
   add(paced: Paced): void {
     if (this.#slotOf.has(paced)) return;
-    const slot = this.#slots.reduce((least, other) => (other.size < least.size ? other : least));
+    let slot = this.#slots[this.#slot];
+    for (let ahead = 1; ahead < SLOTS; ahead++) {
+      const other = this.#slots[(this.#slot + ahead) % SLOTS];
+      if (other.size < slot.size) slot = other;
+    }
     slot.add(paced);
     this.#slotOf.set(paced, slot);
     if (this.#cancel === null) this.#next = this.#timing.now() + SLOT_MS;

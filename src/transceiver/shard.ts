@@ -29,6 +29,7 @@ import { MediaClock } from './media-clock.ts';
 import { MediaTotals } from './media-metrics.ts';
 import type { ShardOptions } from './protocol.ts';
 import { ShardCounters } from './shard-metrics.ts';
+import { TimerWheel } from './timer-wheel.ts';
 
 const NONCES = 2 ** 24;
 /** Calls with itself that a shard places at the start: some 150 ms of work, in turns of some 8. */
@@ -69,6 +70,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     tick: (calls, now) => this.#tick(calls, now),
     prepare: (call) => call.prepare(),
   });
+  readonly #timers = new TimerWheel<Call>((calls, now) => this.#expire(calls, now));
   readonly #media = new MediaTotals();
   /** Calls that have been answered and are yet to be brought up, by ufrag. */
   readonly #answered = new Map<string, CallOptions>();
@@ -79,7 +81,8 @@ export class Shard implements UdpSocketHandler, CallHost {
   readonly #touched = new Set<Call>();
   /** The call whose datagram is being handled: it is drained right after, and need not be remembered. */
   #current: Call | null = null;
-  #draining = false;
+  /** Time of the turn of work that is going on: its calls are drained when it is done, or by it. */
+  #turn: number | null = null;
   #closed = false;
   #socket: UdpSocket | null = null;
   #bundler: TrunkBundler | null = null;
@@ -240,6 +243,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     for (const call of this.#calls.values()) call.close(reason, now);
     this.#bundler?.flush();
     this.#clock.stop();
+    this.#timers.stop();
     await this.#socket?.close();
   }
 
@@ -258,9 +262,9 @@ export class Shard implements UdpSocketHandler, CallHost {
     }
     this.#bringUp();
     const now = performance.now();
-    this.#draining = true;
+    this.#turn = now;
     while (reader.next()) this.#clientDatagram(data, reader, relay, now);
-    this.#draining = false;
+    this.#turn = null;
     if (reader.malformed) this.#counters.drops['trunk-malformed']++;
   }
 
@@ -269,6 +273,18 @@ export class Shard implements UdpSocketHandler, CallHost {
   }
 
   // CallHost
+
+  get now(): number {
+    return this.#turn ?? performance.now();
+  }
+
+  pace(call: Call): void {
+    this.#clock.add(call);
+  }
+
+  wakeAt(call: Call, at: number): void {
+    this.#timers.schedule(call, at);
+  }
 
   transmit(data: Uint8Array, to: TransportAddress): void {
     // The session names the very object that it was given as the source: see ClientPath.
@@ -282,7 +298,7 @@ export class Shard implements UdpSocketHandler, CallHost {
 
   touched(call: Call): void {
     if (call === this.#current) return;
-    if (this.#touched.size === 0 && !this.#draining) queueMicrotask(() => this.#flush());
+    if (this.#touched.size === 0 && this.#turn === null) queueMicrotask(() => this.#flush());
     this.#touched.add(call);
   }
 
@@ -297,6 +313,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#paths.removeCall(call);
     this.#counters.callEnded(reason);
     this.#clock.remove(call);
+    this.#timers.remove(call);
     this.#media.ended(call.mediaCounts);
     this.#onCallEnded(call.id);
   }
@@ -350,7 +367,6 @@ export class Shard implements UdpSocketHandler, CallHost {
       this.#calls.set(call.id, call);
       this.#byUfrag.set(options.ufrag, call);
       call.drain(now);
-      this.#clock.add(call);
       log.info({ agent: options.agent.name }, 'call accepted');
     }
     this.#nextCall ??= this.#prepareCall();
@@ -383,17 +399,27 @@ export class Shard implements UdpSocketHandler, CallHost {
   }
 
   #tick(calls: ReadonlySet<Call>, now: number): void {
-    this.#draining = true;
-    for (const call of calls) call.tick(now);
-    this.#draining = false;
+    this.#turn = now;
+    for (const call of calls) {
+      call.tick(now);
+      if (!call.wantsTick) this.#clock.remove(call);
+    }
+    this.#turn = null;
+    this.#flush();
+  }
+
+  #expire(calls: ReadonlySet<Call>, now: number): void {
+    this.#turn = now;
+    for (const call of calls) call.handleTimeout(now);
+    this.#turn = null;
     this.#flush();
   }
 
   #flush(): void {
     const now = performance.now();
-    this.#draining = true;
+    this.#turn = now;
     for (const call of this.#touched) call.drain(now);
-    this.#draining = false;
+    this.#turn = null;
     this.#touched.clear();
     this.#bundler?.flush();
   }

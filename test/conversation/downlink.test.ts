@@ -21,9 +21,13 @@ interface Sent {
 class Line {
   readonly sent: Sent[] = [];
   now = 1000;
-  readonly downlink = new Downlink({ codec: 'pcm16', rate: RATE }, 1000, (opus, mediaTime, _duration, marker) => {
-    this.sent.push({ at: this.now, packet: opus.slice(), mediaTime, marker });
-  }, () => null);
+  readonly downlink = new Downlink({ codec: 'pcm16', rate: RATE }, 1000, {
+    send: (opus, mediaTime, _duration, marker) => {
+      this.sent.push({ at: this.now, packet: opus.slice(), mediaTime, marker });
+    },
+    queued: () => undefined,
+    loss: () => null,
+  });
 
   run(ms: number, ahead = true): void {
     for (const end = this.now + ms; this.now < end; this.now += 20) {

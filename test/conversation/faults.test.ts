@@ -140,7 +140,7 @@ test('the agent is told that the server stops, also one that opens later: with t
   const slow = await new TestCall(agentWith({}, () => new Promise((resolve) => (open = resolve)))).start();
   slow.conversation.drain(60_000, slow.now);
   slow.send({ type: 'input_audio_buffer.clear' });
-  slow.conversation.handleEvent('{}', slow.now + 500);
+  slow.now += 500;
   open(session);
   await settled();
   assert.deepEqual(told, [60_000, 59_500]);

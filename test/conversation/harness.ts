@@ -34,17 +34,23 @@ export class TestCall {
   deliver: (json: string) => void = () => {};
   now = 1000;
   ticks = 0;
+  /** As a shard does it: ticks from when they are wanted until they are not. */
+  #awake = false;
   #sequence = 65_530;
   #timestamp = 4_294_960_000;
 
   constructor(agent: Agent, session: unknown = { type: 'realtime' }) {
     const unmendedLoss = (): number | null => this.unmendedLoss;
+    const now = (): number => this.now;
     this.conversation = new Conversation({
       callId: 'rtc_test',
       agent,
       session: parseSessionConfig(session),
       now: this.now,
       port: {
+        get now() {
+          return now();
+        },
         get unmendedLoss() {
           return unmendedLoss();
         },
@@ -54,6 +60,9 @@ export class TestCall {
         sendEvent: (json) => {
           this.events.push({ ...(JSON.parse(json) as { type: string }), at: this.now });
           this.deliver(json);
+        },
+        wake: () => {
+          this.#awake = true;
         },
         hangup: (reason) => this.hangups.push(reason),
       },
@@ -94,9 +103,11 @@ export class TestCall {
 
   async step(): Promise<void> {
     this.now += 20;
-    if (this.conversation.wantsTick) {
+    assert.ok(this.#awake || !this.conversation.wantsTick, 'whoever wants ticks has said so');
+    if (this.#awake) {
       this.ticks++;
       this.conversation.tick(this.now);
+      this.#awake = this.conversation.wantsTick;
     }
     this.conversation.prepare();
     await settled();

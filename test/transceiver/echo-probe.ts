@@ -25,7 +25,12 @@ const certificate = await DtlsCertificate.generate();
 const answers: Uint8Array[] = [];
 let connecting = true;
 let echoed = 0;
+let wakesAt = Infinity;
+let now = 0;
 const host: CallHost = {
+  get now() {
+    return now;
+  },
   transmit(data) {
     if (connecting) answers.push(data.slice());
     else if (data[1] < 192) echoed++;
@@ -33,9 +38,10 @@ const host: CallHost = {
   connected: () => undefined,
   hurry: () => undefined,
   touched: () => undefined,
+  pace: () => undefined,
+  wakeAt: (_call, at) => (wakesAt = at),
   ended: () => undefined,
 };
-let now = 0;
 const { call, caller } = await connect();
 connecting = false;
 
@@ -108,6 +114,8 @@ function play(frames: Uint8Array, packets: number): void {
   for (let i = 0; i < packets; i++) {
     now += STEP_MS;
     receive(call, scratch.copy(frames, i * SLOT + 1, frames[i * SLOT]));
-    call.tick(now);
+    if (now < wakesAt) continue;
+    wakesAt = Infinity;
+    call.handleTimeout(now);
   }
 }
