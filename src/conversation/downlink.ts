@@ -3,6 +3,7 @@ import { comfortNoise } from '../media/comfort-noise.ts';
 import { FRAME_MS, OPUS_CLOCK_RATE, OPUS_DTX, OPUS_SILENCE, opusPacketDuration, type PcmRate } from '../media/opus.ts';
 import { OpusEncoder } from '../media/opus-encoder.ts';
 import { Playout, type PlayoutStep } from '../media/playout.ts';
+import { BLOCK_SAMPLES, giveBlock, takeBlock } from '../media/sample-blocks.ts';
 
 export interface DownlinkHost {
   /** One Opus frame leaves now; times are samples at 48 kHz, see {@link Playout}. */
@@ -29,18 +30,23 @@ export class Downlink {
   readonly #originMs: number;
   readonly #host: DownlinkHost;
   readonly #playout: Playout<Int16Array | Uint8Array>;
+  /** What the encoder takes. */
+  readonly #input: Int16Array;
   #encoder: OpusEncoder | null = null;
   #lossy = false;
-  /** What the next frame of sound will be, when that is encoded already. */
-  #prepared: { readonly samples: Int16Array; readonly packet: Uint8Array } | null = null;
+  /** What the next frame of sound will be, when that is encoded already, and which frame of which samples that is. */
+  #prepared: Uint8Array | null = null;
+  #preparedOf: Int16Array | null = null;
+  #preparedFrame = 0;
   /** What the encoder has had is what has left, and `#prepared`. */
   #encoderFollows = false;
   /** Frames without sound in a row, and whether the last of them was left out. */
   #silentFrames = 0;
   #held = false;
   #comfortFrames = 0;
-  /** The frame that is being filled, and how far. */
-  #partial: Int16Array | null = null;
+  /** What waits of a PCM agent's audio lies in these, oldest first; the last may be the one that is being filled. */
+  readonly #blocks: Int16Array[] = [];
+  #tail: Int16Array | null = null;
   #filled = 0;
   /** Offset from the caller's RTP timestamps to media time, for audio that is sent straight back. */
   #forwardOffset: number | null = null;
@@ -50,6 +56,7 @@ export class Downlink {
     this.#format = format;
     this.#originMs = originMs;
     this.#host = host;
+    this.#input = format.codec === 'opus' ? NO_SAMPLES : frameFor(format.rate);
     this.#playout = new Playout(originMs);
   }
 
@@ -82,21 +89,23 @@ export class Downlink {
       return (duration * 1000) / OPUS_CLOCK_RATE;
     }
     if (!(audio instanceof Int16Array)) throw new TypeError('a pcm16 agent plays samples in an Int16Array');
-    this.#frame(audio, (this.#format.rate * FRAME_MS) / 1000);
+    this.#store(audio);
     return (audio.length * 1000) / this.#format.rate;
   }
 
   /** Nothing follows for now: the last frame is filled up with silence. */
   finish(): void {
-    if (this.#partial !== null) this.#push(this.#partial, FRAME_DURATION);
-    this.#partial = null;
+    const rest = this.#filled % this.#input.length;
+    if (this.#tail !== null && rest > 0) this.#store(new Int16Array(this.#input.length - rest));
+    this.#tail = null;
     this.#playout.finish();
   }
 
   /** Drops what has not left. */
   clear(): void {
-    this.#partial = null;
+    this.#tail = null;
     this.#playout.clear();
+    this.#release(null);
     if (this.#prepared !== null) this.#breakOff();
   }
 
@@ -127,50 +136,89 @@ export class Downlink {
 
   /** Encodes the frame that is to leave next. Called when nothing is due; does nothing when it has been done. */
   prepare(): void {
-    const { next } = this.#playout;
-    if (!(next instanceof Int16Array) || next === this.#prepared?.samples || isSilent(next)) return;
-    this.#prepared = { samples: next, packet: this.#encode(next) };
+    const { next, nextFrame } = this.#playout;
+    if (!(next instanceof Int16Array) || this.#isPrepared(next, nextFrame) || !this.#read(next, nextFrame)) return;
+    this.#prepared = this.#encode();
+    this.#preparedOf = next;
+    this.#preparedFrame = nextFrame;
   }
 
-  /** Cuts a copy of the samples into frames; the remainder waits for more. */
-  #frame(samples: Int16Array, frameSize: number): void {
-    let at = 0;
-    if (this.#partial !== null) {
-      const part = samples.subarray(0, frameSize - this.#filled);
-      this.#partial.set(part, this.#filled);
+  /** Copies samples to the end of what waits; those of a frame that is not full wait for more. */
+  #store(samples: Int16Array): void {
+    const frameSize = this.#input.length;
+    for (let at = 0; at < samples.length; ) {
+      const tail = this.#tail ?? this.#grow();
+      const part = samples.subarray(at, at + BLOCK_SAMPLES - this.#filled);
+      const first = Math.floor(this.#filled / frameSize);
+      tail.set(part, this.#filled);
+      at += part.length;
       this.#filled += part.length;
-      at = part.length;
-      if (this.#filled < frameSize) return;
-      this.#push(this.#partial, FRAME_DURATION);
-      this.#partial = null;
+      const frames = Math.floor(this.#filled / frameSize) - first;
+      if (frames > 0) this.#push(tail, FRAME_DURATION, first, frames);
+      if (this.#filled === BLOCK_SAMPLES) this.#tail = null;
     }
-    const end = samples.length - ((samples.length - at) % frameSize);
-    const whole = samples.slice(at, end);
-    for (let frame = 0; frame < whole.length; frame += frameSize) this.#push(whole.subarray(frame, frame + frameSize), FRAME_DURATION);
-    this.#filled = samples.length - end;
-    if (this.#filled === 0) return;
-    this.#partial = new Int16Array(frameSize);
-    this.#partial.set(samples.subarray(end));
   }
 
-  #push(payload: Int16Array | Uint8Array, duration: number): void {
-    this.#playout.push(payload, duration);
+  #grow(): Int16Array {
+    const block = takeBlock();
+    this.#blocks.push(block);
+    this.#tail = block;
+    this.#filled = 0;
+    return block;
+  }
+
+  /** Gives back the blocks before this one, all for null. */
+  #release(until: Int16Array | null): void {
+    while (this.#blocks.length > 0 && this.#blocks[0] !== until) giveBlock(this.#blocks.shift()!);
+  }
+
+  #push(payload: Int16Array | Uint8Array, duration: number, first = 0, frames = 1): void {
+    this.#playout.push(payload, duration, first, frames);
     this.#host.queued();
   }
 
   /** What leaves for a frame; null for nothing. */
-  #packet({ payload, comfort }: PlayoutStep<Int16Array | Uint8Array>): Uint8Array | null {
+  #packet({ payload, frame, comfort }: PlayoutStep<Int16Array | Uint8Array>): Uint8Array | null {
     if (comfort) {
       this.#silentFrames = 0;
       return this.#comfort();
     }
-    if (payload === null || (payload instanceof Int16Array && isSilent(payload))) return this.#silence();
+    if (payload instanceof Int16Array) return this.#sound(payload, frame);
+    if (payload === null) {
+      this.#release(this.#tail);
+      return this.#silence();
+    }
     this.#silentFrames = 0;
     this.#comfortFrames = 0;
-    if (payload instanceof Uint8Array) return payload;
-    const packet = this.#prepared?.samples === payload ? this.#prepared.packet : this.#encode(payload);
+    return payload;
+  }
+
+  #sound(samples: Int16Array, frame: number): Uint8Array | null {
+    this.#release(samples);
+    const prepared = this.#isPrepared(samples, frame) ? this.#prepared : null;
+    if (prepared === null && !this.#read(samples, frame)) return this.#silence();
+    this.#silentFrames = 0;
+    this.#comfortFrames = 0;
     this.#prepared = null;
-    return packet;
+    this.#preparedOf = null;
+    return prepared ?? this.#encode();
+  }
+
+  #isPrepared(samples: Int16Array, frame: number): boolean {
+    return this.#preparedOf === samples && this.#preparedFrame === frame;
+  }
+
+  /** Copies a frame to where the encoder takes it from. False for digital silence, its last bit apart: some synthesizers dither. */
+  #read(samples: Int16Array, frame: number): boolean {
+    const input = this.#input;
+    const from = frame * input.length;
+    let heard = false;
+    for (let i = 0; i < input.length; i++) {
+      const sample = samples[from + i];
+      input[i] = sample;
+      heard ||= sample > 1 || sample < -1;
+    }
+    return heard;
   }
 
   #comfort(): Uint8Array {
@@ -192,22 +240,25 @@ export class Downlink {
   /** The last milliseconds of a sound, which are still in the encoder; null when there are none. */
   #endOfSound(): Uint8Array | null {
     if (this.#encoder === null || !this.#encoderFollows || this.#prepared !== null) return null;
-    return this.#encode(new Int16Array(this.#encoder.frameSize));
+    this.#input.fill(0);
+    return this.#encode();
   }
 
   /** What leaves next does not come out of the encoder, or not all that it has had does. */
   #breakOff(): void {
     this.#prepared = null;
+    this.#preparedOf = null;
     this.#encoderFollows = false;
   }
 
-  #encode(samples: Int16Array): Uint8Array {
-    this.#encoder ??= new OpusEncoder(this.#pcmRate);
+  /** Encodes what has been read. */
+  #encode(): Uint8Array {
+    const encoder = (this.#encoder ??= new OpusEncoder(this.#pcmRate));
     this.#lossy = (this.#host.loss() ?? 0) >= (this.#lossy ? CLEAN_AGAIN : LOSSY);
-    this.#encoder.protect(this.#lossy);
-    if (!this.#encoderFollows) this.#encoder.reset();
+    encoder.protect(this.#lossy);
+    if (!this.#encoderFollows) encoder.reset();
     this.#encoderFollows = true;
-    return this.#encoder.encode(samples);
+    return encoder.encode(this.#input);
   }
 
   get #pcmRate(): PcmRate {
@@ -216,9 +267,14 @@ export class Downlink {
   }
 }
 
-/** Digital silence, its last bit apart: some synthesizers dither. */
-function isSilent(samples: Int16Array): boolean {
-  return samples.every((sample) => sample >= -1 && sample <= 1);
+const NO_SAMPLES = new Int16Array();
+/** Room for one frame per rate, for all calls of the thread: it stays in the processor's cache. */
+const frames = new Map<PcmRate, Int16Array>();
+
+function frameFor(rate: PcmRate): Int16Array {
+  let frame = frames.get(rate);
+  if (frame === undefined) frames.set(rate, (frame = new Int16Array((rate * FRAME_MS) / 1000)));
+  return frame;
 }
 
 const FRAME_DURATION = (FRAME_MS * OPUS_CLOCK_RATE) / 1000;

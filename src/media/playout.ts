@@ -25,6 +25,8 @@ import { FRAME_MS, OPUS_CLOCK_RATE } from './opus.ts';
 export interface PlayoutStep<Payload> {
   /** null: there is no sound, see above. */
   payload: Payload | null;
+  /** Which of the payload's frames, from 0. */
+  frame: number;
   /** Without a payload: the sound is to go on, so that comfort is wanted rather than silence. */
   comfort: boolean;
   /** Samples at 48 kHz. */
@@ -37,8 +39,10 @@ export interface PlayoutStep<Payload> {
 
 export class Playout<Payload> {
   readonly #originMs: number;
-  #queue: { payload: Payload; duration: number }[] = [];
+  #queue: Run<Payload>[] = [];
   #head = 0;
+  /** Frames of the first run that have left. */
+  #taken = 0;
   #queued = 0;
   #sent = 0;
   /** When the next frame may leave. */
@@ -62,7 +66,7 @@ export class Playout<Payload> {
   #gatheringSince: number | null = null;
   /** How often a sound ran dry. */
   underruns = 0;
-  readonly #step: PlayoutStep<Payload> = { payload: null, comfort: false, duration: 0, mediaTime: 0, marker: false };
+  readonly #step: PlayoutStep<Payload> = { payload: null, frame: 0, comfort: false, duration: 0, mediaTime: 0, marker: false };
 
   /** @param originMs the moment of media time 0, in the clock of `now`. */
   constructor(originMs: number) {
@@ -79,9 +83,14 @@ export class Playout<Payload> {
     return toMs(this.#queued);
   }
 
-  /** The audio that leaves with the next turn; undefined when none does, as far as is known. */
+  /** The payload of which a frame leaves with the next turn; undefined when none does, as far as is known. */
   get next(): Payload | undefined {
     return this.#gatheringSince === null ? this.#queue[this.#head]?.payload : undefined;
+  }
+
+  /** Which of the frames of {@link next}. */
+  get nextFrame(): number {
+    return (this.#queue[this.#head]?.first ?? 0) + this.#taken;
   }
 
   /** Nothing waits, not even silence: no tick is needed. */
@@ -94,15 +103,15 @@ export class Playout<Payload> {
     return this.#queued === 0 && now + SLACK_MS >= this.#audioEndAt;
   }
 
-  /** Queues one frame of `duration` samples at 48 kHz. The payload is kept as it is. */
-  push(payload: Payload, duration: number): void {
+  /** Queues frames of `duration` samples at 48 kHz each: `frames` of those of the payload, from `first` on. The payload is kept as it is. */
+  push(payload: Payload, duration: number, first = 0, frames = 1): void {
     if (!this.#open) {
       this.#open = true;
       this.#dry = this.#gatherMs > 0;
       this.#starts = true;
     }
-    this.#queue.push({ payload, duration });
-    this.#queued += duration;
+    this.#queue.push({ payload, duration, first, frames });
+    this.#queued += duration * frames;
   }
 
   /** The sound is complete: what waits is the end of it. */
@@ -120,6 +129,7 @@ export class Playout<Payload> {
     const dropped = this.queuedMs;
     this.#queue = [];
     this.#head = 0;
+    this.#taken = 0;
     this.#queued = 0;
     this.finish();
     return dropped;
@@ -146,8 +156,10 @@ export class Playout<Payload> {
     }
     step.mediaTime = this.#mediaEnd;
     if (audio) {
-      const { payload, duration } = this.#take();
+      const { payload, duration } = this.#queue[this.#head];
       step.payload = payload;
+      step.frame = this.nextFrame;
+      this.#advance();
       step.comfort = false;
       step.duration = duration;
       this.#queued -= duration;
@@ -191,14 +203,22 @@ export class Playout<Payload> {
     return false;
   }
 
-  #take(): { payload: Payload; duration: number } {
-    const item = this.#queue[this.#head++];
-    if (this.#head === this.#queue.length || this.#head > 512) {
+  #advance(): void {
+    if (++this.#taken < this.#queue[this.#head].frames) return;
+    this.#taken = 0;
+    if (++this.#head === this.#queue.length || this.#head > 512) {
       this.#queue.splice(0, this.#head);
       this.#head = 0;
     }
-    return item;
   }
+}
+
+/** Frames of one length that came together. */
+interface Run<Payload> {
+  readonly payload: Payload;
+  readonly duration: number;
+  readonly first: number;
+  readonly frames: number;
 }
 
 /** A frame may leave this much before its time, so that a tick that jitters does not skip a turn. */

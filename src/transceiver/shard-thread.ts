@@ -11,6 +11,12 @@ interface Pending {
   reject(error: Error): void;
 }
 
+/**
+ * A small young generation is collected in a millisecond or two, some ten times a second: at Node's own 16 MB all calls of
+ * the shard would stand still for 10 to 30 ms now and then.
+ */
+const LIMITS = { maxYoungGenerationSizeMb: 3 };
+
 /** The main thread's handle on one shard: typed requests over the worker's message port, and its load. */
 export class ShardThread {
   /** Resolves when the shard can take calls; rejects with a clear sentence when it cannot start. */
@@ -32,7 +38,7 @@ export class ShardThread {
   constructor(options: ShardOptions) {
     this.#options = options;
     this.#trunk = options.trunk;
-    this.#worker = new Worker(new URL('./shard-worker.js', import.meta.url), { workerData: options });
+    this.#worker = new Worker(new URL('./shard-worker.js', import.meta.url), { workerData: options, resourceLimits: LIMITS });
     this.ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (message: ShardMessage) => {
         if (message.type === 'ready') {
