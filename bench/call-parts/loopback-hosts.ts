@@ -14,6 +14,12 @@ import { parseAddress, type TransportAddress } from '../../src/wire/address.ts';
  *
  *   struct cmsghdr:     0 length u64 (28), 8 level i32 (IPPROTO_IP), 12 type i32 (IP_PKTINFO)
  *   struct in_pktinfo: 16 interface i32, 20 the host's address when sending, 24 the host's address when received
+ *
+ * When asked for, one more comes before it (SO_TIMESTAMPNS, socket(7)): when the kernel took the datagram, which on
+ * loopback is when it was sent, however late this process gets to run.
+ *
+ *   struct cmsghdr:     0 length u64 (32), 8 level i32 (SOL_SOCKET), 12 type i32 (SO_TIMESTAMPNS)
+ *   struct timespec:   16 seconds i64, 24 nanoseconds i64
  */
 export class LoopbackHosts {
   readonly #libc: Libc;
@@ -27,8 +33,12 @@ export class LoopbackHosts {
   readonly #served = new Set<Host>();
   #queued = 0;
   #corked = false;
+  readonly #stamped: boolean;
+  /** When the datagram was sent that is being handed over, in ms of this process's `performance.now()`; NaN unless asked for. */
+  sentAt = Number.NaN;
 
-  constructor() {
+  constructor({ timestamps = false } = {}) {
+    this.#stamped = timestamps;
     this.#libc = requireLibc();
     if (this.#libc.watch === null) throw new NetError('ENOSYS', 'The load generator cannot run here: this koffi cannot watch sockets');
     const address = parseAddress('0.0.0.0:0');
@@ -36,6 +46,7 @@ export class LoopbackHosts {
     const on = kernelMemory(4);
     on[0] = 1;
     this.#libc.setsockopt(this.#socket.fd, IPPROTO_IP, IP_PKTINFO, on, 4);
+    if (timestamps) this.#libc.setsockopt(this.#socket.fd, SOL_SOCKET, SO_TIMESTAMPNS, on, 4);
     this.#in = new Messages(this.#libc);
     this.#out = new Messages(this.#libc);
     this.#watch = this.#libc.watch(this.#socket.fd, () => this.#receive());
@@ -94,6 +105,7 @@ export class LoopbackHosts {
     let count = BATCH;
     // A flood leaves the event loop its turn.
     for (let round = 0; round < MAX_BATCHES && count === BATCH; round++) {
+      messages.clear();
       count = this.#libc.recvmmsg(this.#socket.fd, messages.memory, BATCH, MSG_DONTWAIT, null);
       this.together(() => {
         for (let i = 0; i < count; i++) this.#deliver(i);
@@ -105,7 +117,9 @@ export class LoopbackHosts {
 
   #deliver(i: number): void {
     const { memory } = this.#in;
-    const at = this.#in.controlAt(i) + HOST_RECEIVED;
+    const control = this.#in.controlAt(i);
+    if (this.#stamped) this.sentAt = this.#in.wordAt(control + 16) * 1e3 + this.#in.wordAt(control + 24) / 1e6 - performance.timeOrigin;
+    const at = control + (this.#stamped ? STAMP_BYTES : 0) + HOST_RECEIVED;
     const host = this.#hosts[((memory[at + 1] - 1) << 16) | (memory[at + 2] << 8) | memory[at + 3]];
     if (!host) return;
     const start = this.#in.slotAt(i);
@@ -129,13 +143,17 @@ interface Host extends UdpSocket {
 
 const IPPROTO_IP = 0;
 const IP_PKTINFO = 8;
+const SOL_SOCKET = 1;
+const SO_TIMESTAMPNS = 35;
 const BUFFER = 4 * 1024 * 1024;
 const BATCH = 64;
 const MAX_BATCHES = 8;
 const HEADER_BYTES = 64;
 const IOVEC_BYTES = 16;
 const NAME_BYTES = 16;
-const CONTROL_BYTES = 32;
+const STAMP_BYTES = 32;
+const HOST_BYTES = 32;
+const CONTROL_BYTES = STAMP_BYTES + HOST_BYTES;
 const CONTROL_LENGTH = 28;
 const HOST_SENDING = 20;
 const HOST_RECEIVED = 24;
@@ -154,8 +172,7 @@ class Messages {
       this.#pointer(header + 16, base + this.#iovecAt(i));
       this.#words[(header + 24) >> 2] = 1;
       this.#pointer(header + 32, base + this.controlAt(i));
-      // The kernel writes the length that it has used, which is all of it.
-      this.#words[(header + 40) >> 2] = CONTROL_BYTES;
+      this.#words[(header + 40) >> 2] = HOST_BYTES;
       this.#pointer(this.#iovecAt(i), base + this.slotAt(i));
       this.#words[(this.#iovecAt(i) + 8) >> 2] = MAX_DATAGRAM_BYTES;
       this.memory[this.nameAt(i)] = AF_INET;
@@ -175,6 +192,16 @@ class Messages {
 
   slotAt(i: number): number {
     return BATCH * (HEADER_BYTES + IOVEC_BYTES + NAME_BYTES + CONTROL_BYTES) + i * MAX_DATAGRAM_BYTES;
+  }
+
+  /** Makes all room for control messages available again: the kernel has written how much of it was used. */
+  clear(): void {
+    for (let i = 0; i < BATCH; i++) this.#words[(i * HEADER_BYTES + 40) >> 2] = CONTROL_BYTES;
+  }
+
+  /** The low half of a number of 64 bits: enough for seconds until 2106. */
+  wordAt(at: number): number {
+    return this.#words[at >> 2];
   }
 
   /** Of the datagram that message `i` has received. */

@@ -2,9 +2,9 @@ import type { Agent } from '../../src/agents/agent.ts';
 import { inRoom, readWav } from '../../test/media/wav.ts';
 import { Resampler } from '../../src/media/resample.ts';
 
-const RATE = 24_000;
+export const RATE = 24_000;
 const { rate, samples } = inRoom(readWav('hello.wav'));
-const speech = new Resampler(rate, RATE).process(samples);
+export const speech = new Resampler(rate, RATE).process(samples);
 const speechMs = (samples.length * 1000) / rate;
 /** Instructions that have it speak for as long as the call lasts. */
 export const WITHOUT_END = 'without end';

@@ -3,7 +3,7 @@ import type { UdpSocket, UdpSocketHandler } from '../../src/net/udp-socket.ts';
 import type { RedDistance, Session, SessionOutput } from '../../src/webrtc/index.ts';
 import { parseAddress } from '../../src/wire/address.ts';
 import { seededRandom } from '../../test/support/random.ts';
-import { CoreEnd, makeOffer } from '../support/core-end.ts';
+import { CoreEnd, makeOffer, type OpenSocket } from '../support/core-end.ts';
 import { ImpairedPath, type Impairment } from './impairment.ts';
 
 export interface TalkerOptions {
@@ -14,6 +14,8 @@ export interface TalkerOptions {
   readonly seed: number;
   /** Redundancy that the caller sends; null to offer none. */
   readonly redundancy: RedDistance | null;
+  /** Gives the socket instead of one of its own. */
+  readonly openSocket?: OpenSocket;
 }
 
 /** One frame that reached the caller's ear. The payload is valid during the call only. */
@@ -37,10 +39,12 @@ export class Talker {
   readonly #in: ImpairedPath;
   #resolve: () => void = () => {};
   #reject: (error: Error) => void = () => {};
+  readonly #open: OpenSocket;
   #mediaTime = 0;
   #channel: number | null = null;
 
-  private constructor(session: Session, { impairment, seed }: TalkerOptions) {
+  private constructor(session: Session, { impairment, seed, openSocket }: TalkerOptions) {
+    this.#open = openSocket ?? ((handler) => openUdpSocket({ address: parseAddress('127.0.0.1:0'), handler }));
     this.#end = new CoreEnd(session, (output) => this.#handle(output));
     this.#out = new ImpairedPath(impairment, seededRandom(seed));
     this.#in = new ImpairedPath(impairment, seededRandom(seed + 1));
@@ -111,12 +115,9 @@ export class Talker {
 
   /** A socket with the impaired path between it and the call. */
   async #openSocket(handler: UdpSocketHandler): Promise<UdpSocket> {
-    const socket = await openUdpSocket({
-      address: parseAddress('127.0.0.1:0'),
-      handler: {
-        datagram: (data, from) => this.#in.pass(data, (packet) => handler.datagram(packet, from)),
-        batchEnd: () => handler.batchEnd(),
-      },
+    const socket = await this.#open({
+      datagram: (data, from) => this.#in.pass(data, (packet) => handler.datagram(packet, from)),
+      batchEnd: () => handler.batchEnd(),
     });
     let isOpen = true;
     return {
