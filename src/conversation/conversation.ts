@@ -20,14 +20,15 @@ import { Resampler } from '../media/resample.ts';
 import type { TurnEvent } from '../media/turn-detector.ts';
 import { AgentHost } from './agent-host.ts';
 import type { ConversationCounters, ConversationDump, ConversationLog, ConversationOptions, ConversationPort, ConversationState } from './conversation-port.ts';
-import type { Command, Dialect, Fault, Notice, ResponseOverrides } from './dialect.ts';
+import type { Command, Dialect, Fault, MessageItem, Notice, ResponseOverrides } from './dialect.ts';
 import { Downlink } from './downlink.ts';
 import { EventOutlet, type EventReceiver } from './event-outlet.ts';
 import { addItem, executeItemCommand, refusal, type Refusal } from './item-commands.ts';
 import { ItemList } from './items.ts';
 import { RealtimeDialect } from './realtime-dialect.ts';
 import { Responses } from './responses.ts';
-import { createSession, type Session, type SessionConfig, turnSettings, updateSession } from './session-config.ts';
+import { createSession, type Session, turnSettings, updateSession } from './session-config.ts';
+import type { SessionConfig } from './session-schema.ts';
 import { Uplink } from './uplink.ts';
 
 export class Conversation {
@@ -349,8 +350,9 @@ export class Conversation {
     const turn: Turn = { startMs, endMs, lastSpeechMs, itemId };
     this.#unansweredTurn = turn;
     this.#tell({ type: 'input_committed', itemId, previousItemId: this.#items.lastId });
-    const content = [{ type: 'input_audio', transcript: null }];
-    this.#addItem({ id: itemId, object: 'realtime.item', type: 'message', status: 'completed', role: 'user', content });
+    const content = [{ type: 'input_audio', transcript: null }] as const;
+    const item: MessageItem = { id: itemId, object: 'realtime.item', type: 'message', status: 'completed', role: 'user', content };
+    this.#addItem(item);
     const session = this.#host.session;
     this.#host.run(() => session?.speechStopped?.(turn));
   }
@@ -473,8 +475,8 @@ export class Conversation {
       return refusal('cannot_update_voice', 'The voice cannot be changed any more: the caller has heard it.', 'session.audio.output.voice');
     }
     const session = updateSession(this.#session, patch);
-    if (JSON.stringify(session).length > MAX_SESSION) {
-      return refusal('session_too_large', `The session is larger than ${MAX_SESSION} characters.`, 'session');
+    if (Buffer.byteLength(JSON.stringify(session)) > MAX_SESSION) {
+      return refusal('session_too_large', `The session would be larger than ${MAX_SESSION} bytes.`, 'session');
     }
     this.#session = session;
     if (this.#host.session !== null) this.#listen();
@@ -487,6 +489,10 @@ export class Conversation {
     if (this.#uplink === null || format.codec !== 'pcm16') {
       const message = `The agent "${this.#agent.name}" takes the audio of the call only, or is not there yet.`;
       return refusal('input_audio_not_supported', message, 'type');
+    }
+    const { type } = (this.#session.audio.input['format'] ?? {}) as { type?: string };
+    if (type !== 'audio/pcm') {
+      return refusal('input_audio_not_supported', `Audio in events is taken as audio/pcm, and the session has it as ${type}.`, 'audio');
     }
     this.#resampler ??= new Resampler(EVENT_AUDIO_RATE, format.rate);
     const same = format.rate === EVENT_AUDIO_RATE;

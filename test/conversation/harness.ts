@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Agent } from '../../src/agents/agent.ts';
 import { Conversation } from '../../src/conversation/conversation.ts';
-import { parseSessionConfig } from '../../src/conversation/session-config.ts';
+import { sessionConfigSchema } from '../../src/conversation/session-schema.ts';
 import { FRAME_DURATION } from '../media/wav.ts';
 
 export interface SentFrame {
@@ -30,6 +30,8 @@ export class TestCall {
   readonly logged: unknown[] = [];
   /** What the agent wrote to the log. */
   readonly said: object[] = [];
+  /** Bytes that the client's data channel takes in one message. */
+  maxEvent = 262_144;
   /** Where events go besides, for a real client. */
   deliver: (json: string) => void = () => {};
   now = 1000;
@@ -45,7 +47,7 @@ export class TestCall {
     this.conversation = new Conversation({
       callId: 'rtc_test',
       agent,
-      session: parseSessionConfig(session),
+      session: sessionConfigSchema.parse(session),
       now: this.now,
       port: {
         get now() {
@@ -58,8 +60,10 @@ export class TestCall {
           this.frames.push({ at: this.now, opus: opus.slice(), mediaTime, duration, marker });
         },
         sendEvent: (json) => {
+          if (Buffer.byteLength(json) > this.maxEvent) return false;
           this.events.push({ ...(JSON.parse(json) as { type: string }), at: this.now });
           this.deliver(json);
+          return true;
         },
         wake: () => {
           this.#awake = true;

@@ -132,6 +132,12 @@ test('a bad event gets an error that names field and event, and changes nothing'
     ['{', 'invalid_json', null],
     ['[]', 'invalid_event', null],
     ['{}', 'invalid_event', 'type'],
+    [{ type: 5 }, 'invalid_event', 'type'],
+    [{ type: 'session.update', session: { audio: { input: { format: { type: 'audio/pcm', rate: 16_000 } } } } }, 'invalid_value', 'session.audio.input.format.rate'],
+    [{ type: 'conversation.item.create', item: { type: 'message', role: 'assistant', content: [{ type: 'input_text', text: 'x' }] } }, 'invalid_value', 'item.content.0.type'],
+    [{ type: 'conversation.item.create', item: { type: 'function_call_output', call_id: 'a', output: 'é'.repeat(120_000) } }, 'item_too_large', 'item'],
+    [{ type: 'session.update', session: { note: 'é'.repeat(120_000) } }, 'session_too_large', 'session'],
+    [{ type: 'response.create', response: { metadata: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`k${i}`, ''])) } }, 'invalid_value', 'response.metadata'],
     [`{"type":"session.update","session":{"x":${'['.repeat(50_000)}${']'.repeat(50_000)}}}`, 'invalid_json', null],
     [{ type: 'no.such' }, 'unknown_event', 'type'],
     [{ type: 'constructor' }, 'unknown_event', 'type'],
@@ -139,7 +145,7 @@ test('a bad event gets an error that names field and event, and changes nothing'
     [{ type: 'response.create', response: { conversation: 'none' } }, 'invalid_value', 'response.conversation'],
     [{ type: 'response.create', response: { input: [] } }, 'invalid_value', 'response.input'],
     [{ type: 'response.create', response: { metadata: { a: 1 } } }, 'invalid_value', 'response.metadata.a'],
-    [{ type: 'session.update', session: { tools: [{ type: 'function' }] } }, 'invalid_value', 'session.tools.0.type'],
+    [{ type: 'session.update', session: { tools: [{ type: 'function' }] } }, 'invalid_value', 'session.tools.0.name'],
     [
       { type: 'session.update', session: { audio: { input: { turn_detection: { type: 'server_vad', idle_timeout_ms: 10 } } } } },
       'invalid_value',
@@ -200,6 +206,26 @@ test('items are added where the client says, retrieved and deleted', async () =>
   assert.equal(call.last('conversation.item.deleted')['item_id'], 'c');
   call.send({ type: 'conversation.item.retrieve', item_id: 'c' });
   assert.equal(call.last('error')['error'].code, 'item_not_found');
+});
+
+test('an event that is larger than the client takes is told as that, observers have it whole, and nobody fails', async () => {
+  const call = await new TestCall(parrot).start();
+  call.maxEvent = 65_536;
+  const seen: { type: string }[] = [];
+  call.conversation.observe((json) => seen.push(JSON.parse(json) as { type: string }));
+  call.send({ type: 'conversation.item.create', item: { id: 'a', type: 'function_call_output', call_id: 'x', output: 'y'.repeat(100_000) } });
+  assert.deepEqual(call.types(), ['session.created', 'error', 'error']);
+  const { type, code, message } = call.last('error')['error'];
+  assert.deepEqual([type, code], ['server_error', 'event_too_large']);
+  assert.match(message, /100\d{3} bytes .*conversation\.item\.done/);
+  assert.deepEqual(seen.map((event) => event.type), ['session.created', 'conversation.item.added', 'conversation.item.done']);
+  assert.equal(call.conversation.counters.eventsDropped, 2);
+});
+
+test('audio in events is refused while the session says that it is G.711', async () => {
+  const call = await new TestCall(parrot, { audio: { input: { format: { type: 'audio/pcmu' } } } }).start();
+  call.send({ type: 'input_audio_buffer.append', audio: 'AAAA' });
+  assert.deepEqual([call.last('error')['error'].code, call.last('error')['error'].param], ['input_audio_not_supported', 'audio']);
 });
 
 test('two hundred large items do not pile up', async () => {
