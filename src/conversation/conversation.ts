@@ -258,7 +258,7 @@ export class Conversation {
         return items.all;
       },
       respond: (run, ids) => this.#respond(run, ids),
-      transcribed: (turn, transcript) => this.#transcribed(turn, transcript),
+      transcribed: (turn, transcript, fault) => this.#transcribed(turn, transcript, fault),
       clear: () => this.#responses.clear(),
       forward: (frame) => {
         if (this.#state === 'open') this.#downlink.forward(frame, this.#port.now);
@@ -357,9 +357,13 @@ export class Conversation {
     this.#host.run(() => session?.speechStopped?.(turn));
   }
 
-  #transcribed({ itemId, startMs, endMs }: Turn, transcript: string): void {
+  #transcribed({ itemId, startMs, endMs }: Turn, transcript: string | null, fault = 'There is no transcript.'): void {
     const item = this.#items.get(itemId);
     if (this.#state !== 'open' || item === undefined) return;
+    if (transcript === null) {
+      this.#tell({ type: 'input_not_transcribed', itemId, message: fault });
+      return;
+    }
     this.#items.update({ ...item, content: [{ type: 'input_audio', transcript }] });
     this.#tell({ type: 'input_transcribed', itemId, transcript, seconds: (endMs - startMs) / 1000 });
   }

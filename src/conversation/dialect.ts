@@ -142,6 +142,7 @@ export type Notice =
   | { readonly type: 'input_cleared' }
   | { readonly type: 'input_timeout'; readonly itemId: string; readonly startMs: number; readonly endMs: number }
   | { readonly type: 'input_transcribed'; readonly itemId: string; readonly transcript: string; readonly seconds: number }
+  | { readonly type: 'input_not_transcribed'; readonly itemId: string; readonly message: string }
   | { readonly type: 'item_added' | 'item_done'; readonly item: Item; readonly previousItemId: string | null }
   | { readonly type: 'item_retrieved'; readonly item: Item }
   | { readonly type: 'item_deleted'; readonly itemId: string }

@@ -19,7 +19,7 @@ const SERVER_EVENTS: { readonly [T in RealtimeServerEvent['type']]: T extends Se
   'conversation.item.input_audio_transcription.completed': 'yes',
   'conversation.item.input_audio_transcription.delta': 'no',
   'conversation.item.input_audio_transcription.segment': 'no',
-  'conversation.item.input_audio_transcription.failed': 'no',
+  'conversation.item.input_audio_transcription.failed': 'yes',
   'input_audio_buffer.speech_started': 'yes',
   'input_audio_buffer.speech_stopped': 'yes',
   'input_audio_buffer.committed': 'yes',
