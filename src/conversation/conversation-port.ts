@@ -1,5 +1,6 @@
 /** What a {@link Conversation} needs of its call, and what it shows of itself. */
 import type { Agent } from '../agents/agent.ts';
+import type { NewDialect } from './dialect.ts';
 import type { SessionConfig } from './session-schema.ts';
 import type { UplinkCounters } from './uplink.ts';
 
@@ -29,6 +30,8 @@ export interface ConversationOptions {
   readonly callId: string;
   readonly agent: Agent;
   readonly session: SessionConfig;
+  /** What the client speaks. */
+  readonly dialect: NewDialect;
   readonly port: ConversationPort;
   readonly now: number;
   /** The operator's: silent unless given. */

@@ -25,7 +25,6 @@ import { Downlink } from './downlink.ts';
 import { EventOutlet, type EventReceiver } from './event-outlet.ts';
 import { addItem, executeItemCommand, refusal, type Refusal } from './item-commands.ts';
 import { ItemList } from './items.ts';
-import { RealtimeDialect } from './realtime-dialect.ts';
 import { Responses } from './responses.ts';
 import { createSession, type Session, turnSettings, updateSession } from './session-config.ts';
 import type { SessionConfig } from './session-schema.ts';
@@ -76,7 +75,7 @@ export class Conversation {
     agentFaults: 0,
   };
 
-  constructor({ callId, agent, session, port, now, log = SILENT }: ConversationOptions) {
+  constructor({ callId, agent, session, dialect, port, now, log = SILENT }: ConversationOptions) {
     this.#callId = callId;
     this.#agent = agent;
     this.#port = port;
@@ -84,7 +83,7 @@ export class Conversation {
     this.#log = log;
     this.#requested = session;
     this.#sessionKnown = agent.bridge !== true;
-    this.#dialect = new RealtimeDialect((prefix) => this.#nextId(prefix));
+    this.#dialect = dialect((prefix) => this.#nextId(prefix));
     this.#outlet = new EventOutlet(this.#dialect, (json) => this.#port.sendEvent(json), agent.bridge === true);
     this.#session = createSession(session, { id: this.#nextId('sess'), model: agent.name });
     this.#host = new AgentHost(agent, { ready: () => this.#ready(), fault: (error) => this.#fail(error) });

@@ -1,10 +1,14 @@
 /**
  * What a conversation and its client have to say to each other, apart from the words: a {@link Dialect} puts it into
- * a protocol's events. The Realtime dialect is one; others can follow without touching the conversation.
+ * a protocol's events. The Realtime dialect is one; others can follow without touching the conversation, which is given
+ * its dialect and knows none by name (the linter sees to that).
  */
 import type { AgentEvent } from '../agents/agent.ts';
 import type { Session } from './session-config.ts';
 import type { SessionConfig } from './session-schema.ts';
+
+/** Makes the dialect of one conversation. @param nextId gives ids that are unique within the call */
+export type NewDialect = (nextId: (prefix: string) => string) => Dialect;
 
 export interface Dialect {
   /** Reads one message of the client. A message that cannot be acted on gives the fault to tell it. */

@@ -20,11 +20,13 @@
  * what the caller heard.
  */
 import type { AgentEvent } from '../agents/agent.ts';
-import type { ClientEnvelope, ClientMessage, Dialect, Fault, Modality, Notice, OutputPlace, ResponseView } from './dialect.ts';
+import type { ClientEnvelope, ClientMessage, Dialect, Fault, Modality, NewDialect, Notice, OutputPlace, ResponseView } from './dialect.ts';
 import { readClientEnvelope, readClientEvent } from './realtime-client-events.ts';
 import type { ContentPart, ContentPlace, ResponseObject, ResponseStatusDetails, ServerEventFields, ServerEventType } from './realtime-server-events.ts';
 
-export class RealtimeDialect implements Dialect {
+export const realtimeDialect: NewDialect = (nextId) => new RealtimeDialect(nextId);
+
+class RealtimeDialect implements Dialect {
   readonly #conversationId: string;
   readonly #nextId: (prefix: string) => string;
 

@@ -1,6 +1,7 @@
 import type { Agent } from '../agents/index.ts';
 import { Conversation } from '../conversation/conversation.ts';
 import type { ConversationPort } from '../conversation/conversation-port.ts';
+import { realtimeDialect } from '../conversation/realtime-dialect.ts';
 import type { SessionConfig } from '../conversation/session-schema.ts';
 import type { Logger } from '../observe/log.ts';
 import type { CallObservation, CallObserver } from '../signaling/call-service.ts';
@@ -105,6 +106,7 @@ export class Call implements ConversationPort {
       callId: options.id,
       agent: options.agent,
       session: options.sessionConfig,
+      dialect: realtimeDialect,
       port: this,
       now: options.now,
       log: {

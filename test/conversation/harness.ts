@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import type { Agent } from '../../src/agents/agent.ts';
 import { Conversation } from '../../src/conversation/conversation.ts';
+import type { NewDialect } from '../../src/conversation/dialect.ts';
+import { realtimeDialect } from '../../src/conversation/realtime-dialect.ts';
 import { sessionConfigSchema } from '../../src/conversation/session-schema.ts';
 import { FRAME_DURATION } from '../media/wav.ts';
 
@@ -41,12 +43,13 @@ export class TestCall {
   #sequence = 65_530;
   #timestamp = 4_294_960_000;
 
-  constructor(agent: Agent, session: unknown = { type: 'realtime' }) {
+  constructor(agent: Agent, session: unknown = { type: 'realtime' }, dialect: NewDialect = realtimeDialect) {
     const unmendedLoss = (): number | null => this.unmendedLoss;
     const now = (): number => this.now;
     this.conversation = new Conversation({
       callId: 'rtc_test',
       agent,
+      dialect,
       session: sessionConfigSchema.parse(session),
       now: this.now,
       port: {

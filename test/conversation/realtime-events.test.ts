@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { Agent, AgentCall, AgentResponse } from '../../src/agents/agent.ts';
 import { parrot } from '../../src/agents/parrot.ts';
 import { encodeWav, padded, readWav } from '../media/wav.ts';
+import { seededRandom } from '../support/random.ts';
 import { type SentEvent, TestCall } from './harness.ts';
 
 const speech = encodeWav(padded(readWav('interrupt.wav'), 200, 900));
@@ -314,6 +315,26 @@ test('push to talk: nothing happens until the client commits', async () => {
   call.send({ type: 'input_audio_buffer.clear' });
   call.send({ type: 'input_audio_buffer.commit' });
   assert.equal(call.last('error')['error'].code, 'input_audio_buffer_commit_empty');
+});
+
+test('threshold, prefix padding and silence duration of server_vad do what they say', async () => {
+  const hello = padded(readWav('hello.wav'), 1000, 2000);
+  const random = seededRandom(5);
+  const faint = { ...hello, samples: hello.samples.map((sample) => 0.2 * sample + 800 * (random() - 0.5)) };
+  const turnOf = async (detection: object, sound = hello): Promise<{ start: number; stoppedAt: number } | null> => {
+    const call = await new TestCall(parrot, { audio: { input: { turn_detection: { type: 'server_vad', ...detection } } } }).start();
+    await call.say(encodeWav(sound));
+    const started = call.events.find(({ type }) => type === 'input_audio_buffer.speech_started');
+    return started === undefined ? null : { start: started['audio_start_ms'] as number, stoppedAt: call.find('input_audio_buffer.speech_stopped').at };
+  };
+  const usual = (await turnOf({ prefix_padding_ms: 100 }))!;
+  const earlier = (await turnOf({ prefix_padding_ms: 400 }))!;
+  assert.equal(usual.start - earlier.start, 300);
+  const patient = (await turnOf({ silence_duration_ms: 1200 }))!;
+  assert.equal(patient.stoppedAt - usual.stoppedAt, 700);
+  assert.ok((await turnOf({ threshold: 0.5 }, faint))!.start > 300, 'faint words in noise are heard');
+  assert.equal(await turnOf({ threshold: 0.9 }, faint), null, 'they are not certain enough');
+  assert.ok((await turnOf({ threshold: 0.1 }, faint))!.start < 300, 'even the noise is');
 });
 
 test('turn detection can be switched off and on during the call', async () => {
