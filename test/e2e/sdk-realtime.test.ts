@@ -49,14 +49,15 @@ test('the unmodified SDK in a browser talks to a Realtime server: text, sound, a
   const asked = upstream.next('response.create');
   await page.evaluate(`session.sendMessage('hello')`);
   await asked;
-  upstream.say('1', 3000, { transcript: 'Good day to you.' });
+  upstream.say('1', 20_000, { transcript: 'Good day to you.' });
   await heardAtLeast(page, 0.5);
-  assert.ok(upstream.audio > 24_000, `${upstream.audio} samples of the microphone reached the server`);
+  // The microphone.
+  while (upstream.audio < 24_000) await upstream.next('input_audio_buffer.append');
 
   const truncated = upstream.next('conversation.item.truncate');
   upstream.send({ type: 'input_audio_buffer.speech_started', audio_start_ms: 0, item_id: 'item_user' });
   const heardMs = (await truncated)['audio_end_ms'] as number;
-  assert.ok(heardMs > 300 && heardMs < 2900, `${heardMs} ms heard`);
+  assert.ok(heardMs > 300 && heardMs < 19_900, `${heardMs} ms heard`);
   await seen('output_audio_buffer.cleared');
 
   const output = upstream.next('conversation.item.create');
