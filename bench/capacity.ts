@@ -1,8 +1,8 @@
-import { parseArgs } from 'node:util';
 import { ASSUMED, MEASURED, REGIONS } from './capacity-parts/costs.ts';
 import { costOfCall, type Demand, demandOf } from './capacity-parts/model.ts';
 import { measureCosts } from './capacity-parts/measure.ts';
 import { type Incident, type Outcome, type Scenario, simulate } from './capacity-parts/simulation.ts';
+import { commandLine } from './support/arguments.ts';
 import { finish, type Goal, goal, printTable } from './support/report.ts';
 
 /**
@@ -37,15 +37,13 @@ interface SimulatedCase {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      quick: { type: 'boolean', default: false },
-      measure: { type: 'boolean', default: false },
-      out: { type: 'string' },
-      calls: { type: 'string', default: TARGETS },
-      minutes: { type: 'string', default: String(ASSUMED.callMinutes) },
-      seed: { type: 'string', default: '1' },
-    },
+  const values = commandLine({
+    quick: { type: 'boolean', default: false },
+    measure: { type: 'boolean', default: false },
+    out: { type: 'string' },
+    calls: { type: 'string', default: TARGETS },
+    minutes: { type: 'string', default: String(ASSUMED.callMinutes) },
+    seed: { type: 'string', default: '1' },
   });
   const args = { quick: values.quick, out: values.out ?? null };
   if (values.measure) {

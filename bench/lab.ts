@@ -1,11 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { type CallFigures, figuresOf, heardSince, type LabCall, longestGap, rtpOf, Switchboard, type Way } from './lab-parts/calls.ts';
 import { drawMap } from './lab-parts/map.ts';
 import { CALLERS, type CallerPlace, type PlaceName, PLACES } from './lab-parts/places.ts';
 import { World } from './lab-parts/world.ts';
 import { formatAddress } from '../src/wire/address.ts';
+import { commandLine } from './support/arguments.ts';
 import { finish, goal, printTable } from './support/report.ts';
 import { figure } from './support/stats.ts';
 import { seededRandom } from '../test/support/random.ts';
@@ -18,9 +18,7 @@ import { seededRandom } from '../test/support/random.ts';
  *   --quick       fewer calls, for a shorter time                --seed N     of what is lost and delayed
  *   --svg FILE    the result as a map                            --out FILE   the JSON
  */
-const { values } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, seed: { type: 'string', default: '1' }, svg: { type: 'string' }, out: { type: 'string' } },
-});
+const values = commandLine({ quick: { type: 'boolean', default: false }, seed: { type: 'string', default: '1' }, svg: { type: 'string' }, out: { type: 'string' } });
 /** Calls from each place each way. */
 const CALLS = values.quick ? 2 : 4;
 const SECONDS = values.quick ? 6 : 20;

@@ -1,5 +1,4 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { type AnswerTimes, placeCalls, printAnswerTimes, readAnswerTimes } from './setup-parts/answers.ts';
 import { DelayedDeployment } from './setup-parts/deployment.ts';
 import { goals } from './setup-parts/goals.ts';
@@ -7,6 +6,7 @@ import { MODES, type Mode } from './setup-parts/modes.ts';
 import { byCondition, mergeRows, printRows, type Row, summarise } from './setup-parts/rows.ts';
 import { MARKS, type Mark, type Setup, type SetupCaller } from './setup-parts/setup-times.ts';
 import { waterfall } from './setup-parts/waterfall.ts';
+import { commandLine } from './support/arguments.ts';
 import { finish, goal } from './support/report.ts';
 import { percentile } from './support/stats.ts';
 
@@ -18,20 +18,18 @@ import { percentile } from './support/stats.ts';
  * The whole takes some eight minutes. It may be taken in parts, each with `--out`, that a last run puts together with
  * `--merge`.
  */
-const { values } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    out: { type: 'string' },
-    /** Where to draw the loss-free set-ups at the longest round trip. */
-    svg: { type: 'string' },
-    /** Only callers whose name ends with one of these, parted by commas; `all`, also with loss. */
-    modes: { type: 'string' },
-    rtts: { type: 'string' },
-    losses: { type: 'string' },
-    rounds: { type: 'string' },
-    /** Files that earlier runs wrote, parted by commas: puts them together and measures nothing. */
-    merge: { type: 'string' },
-  },
+const values = commandLine({
+  quick: { type: 'boolean', default: false },
+  out: { type: 'string' },
+  /** Where to draw the loss-free set-ups at the longest round trip. */
+  svg: { type: 'string' },
+  /** Only callers whose name ends with one of these, parted by commas; `all`, also with loss. */
+  modes: { type: 'string' },
+  rtts: { type: 'string' },
+  losses: { type: 'string' },
+  rounds: { type: 'string' },
+  /** Files that earlier runs wrote, parted by commas: puts them together and measures nothing. */
+  merge: { type: 'string' },
 });
 
 interface Results {

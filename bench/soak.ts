@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { Deployment } from '../test/e2e/relay-deployment.ts';
 import { RedisServer } from '../test/support/redis.ts';
 import { Caller } from './call-parts/caller.ts';
+import { commandLine } from './support/arguments.ts';
 import { finish, goal, printTable } from './support/report.ts';
 import { seededRandom } from '../test/support/random.ts';
 
@@ -12,14 +12,12 @@ import { seededRandom } from '../test/support/random.ts';
  * gained once all calls are over. Frames are lost while there is no relay, and after it until a flow is found again:
  * at once with Redis, at the client's next STUN check when Redis has lost all shortly before. The same seed gives the same order of events, not the same moments.
  */
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '10' },
-    calls: { type: 'string', default: '20' },
-    seed: { type: 'string', default: '1' },
-    quick: { type: 'boolean', default: false },
-    out: { type: 'string' },
-  },
+const values = commandLine({
+  minutes: { type: 'string', default: '10' },
+  calls: { type: 'string', default: '20' },
+  seed: { type: 'string', default: '1' },
+  quick: { type: 'boolean', default: false },
+  out: { type: 'string' },
 });
 const SECONDS = values.quick ? 30 : Number(values.minutes) * 60;
 const CALLS = Number(values.calls);

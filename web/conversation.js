@@ -10,6 +10,7 @@
  * @property {number} start
  * @property {number | null} end null while it goes on
  * @property {boolean} interrupted the agent's: cut short, by the voice of the caller for instance
+ * @property {string | null} fault the agent's: why the answer could not be given, or not to its end
  * @property {number | null} delay the agent's: from the end of the caller's words to the first sound; null when it spoke unasked
  * @property {string} words empty where nobody gives a transcript
  *
@@ -70,8 +71,12 @@ export class Conversation {
         return this.#say('you', event.item_id, event.transcript);
       case 'response.output_audio_transcript.delta':
         return this.#say('agent', event.response_id, event.delta, true);
-      case 'response.done':
-        return this.#say('agent', event.response?.id, transcriptOf(event.response));
+      case 'response.done': {
+        const changed = this.#say('agent', event.response?.id, transcriptOf(event.response));
+        if (event.response?.status !== 'failed') return changed;
+        this.#fail(event.response, at);
+        return true;
+      }
       default:
         return false;
     }
@@ -98,10 +103,26 @@ export class Conversation {
    */
   #begin(who, id, at) {
     /** @type {Turn} */
-    const turn = { who, id: String(id), start: at, end: null, interrupted: false, delay: null, words: '' };
+    const turn = { who, id: String(id), start: at, end: null, interrupted: false, fault: null, delay: null, words: '' };
     this.turns.push(turn);
     if (this.turns.length > KEPT_TURNS) this.turns.shift();
     return turn;
+  }
+
+  /**
+   * An answer that failed before its first sound has a place among the turns all the same.
+   * @param {any} response
+   * @param {number} at
+   */
+  #fail(response, at) {
+    let turn = this.#find('agent', response.id);
+    if (!turn) {
+      turn = this.#begin('agent', response.id, at);
+      turn.end = at;
+    }
+    const { message, code } = response.status_details?.error ?? {};
+    turn.fault = String(message ?? code ?? 'failed');
+    this.#unanswered = null;
   }
 
   /**

@@ -30,7 +30,7 @@ export class TurnList {
     const atEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 8;
     for (const turn of turns) {
       const { words, note } = this.#rowOf(turn);
-      words.textContent = turn.words || lengthOf(turn);
+      words.textContent = turn.words || turn.fault || lengthOf(turn);
       words.classList.toggle('is-unsaid', turn.words === '');
       note.textContent = noteOn(turn);
     }
@@ -64,8 +64,9 @@ function lengthOf({ start, end }) {
 /**
  * @param {Turn} turn
  */
-function noteOn({ delay, interrupted }) {
+function noteOn({ delay, interrupted, fault }) {
   const notes = delay === null ? [] : [`after ${Math.round(delay)} ms`];
-  if (interrupted) notes.push('interrupted');
+  if (fault !== null) notes.push('failed');
+  else if (interrupted) notes.push('interrupted');
   return notes.join(' · ');
 }

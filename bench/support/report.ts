@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
-import { parseArgs } from 'node:util';
+import { commandLine } from './arguments.ts';
 
 /** A figure that the project has promised. One that is missed is printed as missed. */
 export interface Goal {
@@ -22,11 +22,11 @@ export interface BenchArguments {
   readonly values: ReadonlyMap<string, string>;
 }
 
-/** Reads `--quick`, `--out FILE` and the bench's own switches and options. @throws {TypeError} for any other, which ends the bench. */
+/** Reads `--quick`, `--out FILE` and the bench's own switches and options. Any other ends the bench. */
 export function benchArguments(...own: readonly (string | { readonly value: string })[]): BenchArguments {
   const switches = Object.fromEntries(own.flatMap((name) => (typeof name === 'string' ? [[name, { type: 'boolean' } as const]] : [])));
   const options = Object.fromEntries(own.flatMap((option) => (typeof option === 'string' ? [] : [[option.value, { type: 'string' } as const]])));
-  const { values } = parseArgs({ options: { ...switches, ...options, quick: { type: 'boolean', default: false }, out: { type: 'string' } } });
+  const values = commandLine({ ...switches, ...options, quick: { type: 'boolean', default: false }, out: { type: 'string' } });
   const given = Object.entries(values);
   return {
     quick: values.quick,

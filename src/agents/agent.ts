@@ -87,8 +87,8 @@ export interface AgentCall {
    * @param ids for bridges: what the response and its message are called elsewhere.
    */
   respond(run: (response: AgentResponse) => void | Promise<void>, ids?: { responseId: string; itemId: string }): AgentResponse;
-  /** The words of a turn: they become part of {@link items}, and the client is told. */
-  transcribed(turn: Turn, transcript: string): void;
+  /** The words of a turn: they become part of {@link items}, and the client is told. Null when they cannot be had, and why. */
+  transcribed(turn: Turn, transcript: string | null, fault?: string): void;
   /** Drops audio that has not left yet; gives the milliseconds heard of the current response, 0 when there is none. */
   clear(): number;
   /** `opus` agents: sends a frame of the caller's straight back, unpaced, at its place in time. */

@@ -2,15 +2,18 @@
  * Speech to text, a language model, text to speech: any servers with OpenAI's HTTP endpoints.
  *
  *   turn ──► audio/transcriptions ──► chat/completions ──► sentence ──► audio/speech ──► play
- *                                            └───────────► sentence ──► audio/speech ──► play (asked for meanwhile)
+ *                                            └───────────► sentence ──► audio/speech ──► play (asked for meanwhile,
+ *                                                                                          one sentence ahead)
  *
  * The caller's voice aborts every request of the answer. What the model is told of the conversation are the items of
  * the call: of an answer that was cut short they hold the words that were heard.
  */
 import { AudioHistory } from '../media/audio-history.ts';
-import type { Agent, AgentCall, AgentItem, AgentResponse, AgentSession, Turn } from './agent.ts';
+import type { Agent, AgentCall, AgentResponse, AgentSession, Turn } from './agent.ts';
+import { chatRequest } from './chat-request.ts';
 import { chat, type Endpoint, EndpointError, speak, transcribe } from './openai-http.ts';
 import { Sentences } from './sentences.ts';
+import { wavOf } from './wav.ts';
 
 export interface CascadeSettings {
   /** Base URL of the models that name none. */
@@ -70,7 +73,7 @@ class Cascade implements AgentSession {
   speechStopped(turn: Turn): void {
     this.#speaking = false;
     this.#transcribing = this.#transcribe(turn, this.#transcribing);
-    // An answer tells of the failure; without one there is nobody to tell.
+    // The client is told of a failure, and an answer fails by it.
     this.#transcribing.catch(() => {});
   }
 
@@ -87,11 +90,17 @@ class Cascade implements AgentSession {
   }
 
   async #transcribe(turn: Turn, before: Promise<unknown>): Promise<string> {
-    const wav = wavOf(this.#heard.slice(turn.startMs, turn.endMs));
-    const words = await transcribe(this.#stages.stt, wav, this.#call.signal);
-    await before.catch(() => {});
-    this.#call.transcribed(turn, words);
-    return words;
+    const wav = wavOf(this.#heard.slice(turn.startMs, turn.endMs), RATE);
+    const transcribing = transcribe(this.#stages.stt, wav, this.#call.signal);
+    await Promise.allSettled([transcribing, before]);
+    try {
+      const words = await transcribing;
+      this.#call.transcribed(turn, words);
+      return words;
+    } catch (error) {
+      this.#call.transcribed(turn, null, error instanceof EndpointError ? error.message : 'the words could not be found');
+      throw error;
+    }
   }
 
   async #speak(response: AgentResponse): Promise<void> {
@@ -100,9 +109,11 @@ class Cascade implements AgentSession {
     const silent = !session.output_modalities.includes('audio');
     const sentences = new Sentences();
     let playing: Promise<void> = Promise.resolve();
+    let earlier: Promise<void> = playing;
     const say = (sentence: string): void => {
       const before = playing;
-      const speech = silent ? null : speak(this.#stages.tts, sentence.trim(), voice, signal);
+      const speech = silent ? null : earlier.then(() => speak(this.#stages.tts, sentence.trim(), voice, signal));
+      earlier = before;
       playing = (async () => {
         const [audio] = await Promise.all([speech, before]);
         response.text(sentence);
@@ -123,35 +134,6 @@ class Cascade implements AgentSession {
   }
 }
 
-function chatRequest(session: AgentResponse['session'], items: readonly AgentItem[]): object {
-  const tools = (session.tools as { type: string; name: string; description?: string; parameters?: object }[])
-    .filter(({ type }) => type === 'function')
-    .map(({ name, description, parameters }) => ({ type: 'function', function: { name, description, parameters } }));
-  const system = session.instructions === '' ? [] : [{ role: 'system', content: session.instructions }];
-  return {
-    messages: [...system, ...items.flatMap(chatMessage)],
-    ...(tools.length === 0 ? {} : { tools, tool_choice: toolChoice(session['tool_choice']) }),
-    ...(typeof session['max_output_tokens'] === 'number' ? { max_tokens: session['max_output_tokens'] } : {}),
-  };
-}
-
-/** A function that is asked for by name is named one level deeper in chats. */
-function toolChoice(choice: unknown): unknown {
-  const { type, name } = (typeof choice === 'object' ? choice : null) as { type?: string; name?: string } ?? {};
-  return type === 'function' ? { type, function: { name } } : choice;
-}
-
-function chatMessage(item: AgentItem): object[] {
-  if (item.type === 'function_call') {
-    const call = { id: item['call_id'], type: 'function', function: { name: item['name'], arguments: item['arguments'] } };
-    return [{ role: 'assistant', content: null, tool_calls: [call] }];
-  }
-  if (item.type === 'function_call_output') return [{ role: 'tool', tool_call_id: item['call_id'], content: item['output'] }];
-  const parts = (item['content'] ?? []) as { text?: string; transcript?: string | null }[];
-  const content = parts.map(({ text, transcript }) => text ?? transcript ?? '').join(' ').trim();
-  return content === '' ? [] : [{ role: item['role'], content }];
-}
-
 function endpoint({ upstream, upstreamKey }: CascadeSettings, text: string): Endpoint {
   const at = text.lastIndexOf('#');
   const url = at === -1 ? upstream : text.slice(0, at);
@@ -159,22 +141,4 @@ function endpoint({ upstream, upstreamKey }: CascadeSettings, text: string): End
     throw new TypeError(`say with --upstream https://…/v1 where "${text.slice(at + 1)}" is served`);
   }
   return { url: url.replace(/\/+$/, ''), model: text.slice(at + 1), key: upstreamKey };
-}
-
-/** RIFF WAVE, one PCM channel of 16 bits. */
-function wavOf(samples: Int16Array): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(44 + samples.byteLength);
-  const view = new DataView(bytes.buffer);
-  for (const [at, name] of [[0, 'RIFF'], [8, 'WAVE'], [12, 'fmt '], [36, 'data']] as const) bytes.set(Buffer.from(name), at);
-  view.setUint32(4, 36 + samples.byteLength, true);
-  view.setUint32(16, 16, true);
-  view.setUint16(20, 1, true);
-  view.setUint16(22, 1, true);
-  view.setUint32(24, RATE, true);
-  view.setUint32(28, RATE * 2, true);
-  view.setUint16(32, 2, true);
-  view.setUint16(34, 16, true);
-  view.setUint32(40, samples.byteLength, true);
-  bytes.set(new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength), 44);
-  return bytes;
 }

@@ -6,6 +6,7 @@ export type {
   AgentItem,
   AgentResponse,
   AgentSession,
+  AgentSessionConfig,
   AudioFormat,
   Interruption,
   OpusFrame,

@@ -103,7 +103,9 @@ function faultOf(value: unknown): string | null {
   const agent = value as Partial<Record<keyof Agent, unknown>>;
   if (typeof agent.name !== 'string' || agent.name === '') return '"name" must be a string';
   if (typeof agent.open !== 'function') return '"open" must be a function';
-  if (agent.turns !== undefined && typeof agent.turns !== 'boolean') return '"turns" must be true or false';
+  for (const name of ['turns', 'bridge'] as const) {
+    if (agent[name] !== undefined && typeof agent[name] !== 'boolean') return `"${name}" must be true or false`;
+  }
   const format = agent.format as { codec?: unknown; rate?: unknown } | null | undefined;
   if (format?.codec === 'opus') return null;
   if (format?.codec === 'pcm16') {

@@ -8,7 +8,7 @@ export interface Endpoint {
   readonly key: string | undefined;
 }
 
-/** An endpoint refused. The message may be told to callers; where it is and what it said is in the cause. */
+/** An endpoint refused, cannot be reached or broke off. The message may be told to callers; where it is and what it said is in the cause. */
 export class EndpointError extends Error {
   readonly code = 'endpoint_failed';
 
@@ -28,18 +28,21 @@ export async function transcribe(endpoint: Endpoint, wav: Uint8Array<ArrayBuffer
   form.set('model', endpoint.model);
   form.set('response_format', 'json');
   form.set('file', new Blob([wav], { type: 'audio/wav' }), 'turn.wav');
-  const response = await post(endpoint, 'audio/transcriptions', form, {}, signal);
-  return ((await response.json()) as { text?: string }).text?.trim() ?? '';
+  const path = 'audio/transcriptions';
+  const response = await post(endpoint, path, form, {}, signal);
+  const { text } = await reading(path, response.json() as Promise<{ text?: string }>);
+  return text?.trim() ?? '';
 }
 
 /** A chat completion as it is made: text in pieces, function calls whole. */
 export async function* chat(endpoint: Endpoint, request: object, signal: AbortSignal): AsyncGenerator<ChatDelta> {
-  const response = await postJson(endpoint, 'chat/completions', { ...request, stream: true }, signal);
+  const path = 'chat/completions';
+  const response = await postJson(endpoint, path, { ...request, stream: true }, signal);
   const calls: { id: string; name: string; arguments: string }[] = [];
-  for await (const data of serverSentEvents(response)) {
+  for await (const data of whole(path, serverSentEvents(response))) {
     if (data === '[DONE]') break;
-    const { choices, error } = JSON.parse(data) as ChatChunk;
-    if (error) throw new EndpointError('chat/completions broke off', { cause: new Error(error.message) });
+    const { choices, error } = await reading(path, Promise.resolve(data).then((json) => JSON.parse(json) as ChatChunk));
+    if (error) throw new EndpointError(`${path} broke off`, { cause: new Error(error.message) });
     const delta = choices?.[0]?.delta;
     if (delta?.content) yield { type: 'text', text: delta.content };
     for (const { index, id, function: part } of delta?.tool_calls ?? []) {
@@ -55,8 +58,9 @@ export async function* chat(endpoint: Endpoint, request: object, signal: AbortSi
 /** Speech as it is made, mono 16-bit samples at 24 kHz. Resolves when the first of it is on its way. */
 export async function speak(endpoint: Endpoint, input: string, voice: string, signal: AbortSignal): Promise<AsyncIterable<Int16Array>> {
   const request = { model: endpoint.model, input, voice, response_format: 'pcm' };
-  const response = await postJson(endpoint, 'audio/speech', request, signal);
-  return samplesOf(response.body!);
+  const path = 'audio/speech';
+  const response = await postJson(endpoint, path, request, signal);
+  return whole(path, samplesOf(response.body!));
 }
 
 interface ChatChunk {
@@ -76,10 +80,38 @@ function postJson(endpoint: Endpoint, path: string, body: object, signal: AbortS
 
 async function post({ url, key }: Endpoint, path: string, body: string | FormData, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
   const authorization = key === undefined ? {} : { Authorization: `Bearer ${key}` };
-  const response = await fetch(`${url}/${path}`, { method: 'POST', body, signal, headers: { ...headers, ...authorization } });
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new Error(`no answer within ${ANSWER_MS / 1000} s`)), ANSWER_MS);
+  let response: Response;
+  try {
+    const either = AbortSignal.any([signal, late.signal]);
+    response = await fetch(`${url}/${path}`, { method: 'POST', body, signal: either, headers: { ...headers, ...authorization } });
+  } catch (error) {
+    throw new EndpointError(`${path} ${late.signal.aborted ? 'does not answer' : 'cannot be reached'}`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
   if (response.ok) return response;
-  const said = (await response.text()).slice(0, 1000);
+  const said = (await response.text().catch(String)).slice(0, 1000);
   throw new EndpointError(`${path} answered ${response.status}`, { cause: new Error(`${url}: ${said}`) });
+}
+
+/** Nobody waits longer on the phone for an answer to begin. */
+const ANSWER_MS = 30_000;
+
+/** What an endpoint sends, read to its end. @throws {EndpointError} when it cannot be. */
+function reading<T>(path: string, body: Promise<T>): Promise<T> {
+  return body.catch((error: unknown) => {
+    throw new EndpointError(`${path} broke off`, { cause: error });
+  });
+}
+
+async function* whole<T>(path: string, parts: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* parts;
+  } catch (error) {
+    throw new EndpointError(`${path} broke off`, { cause: error });
+  }
 }
 
 async function* serverSentEvents(response: Response): AsyncGenerator<string> {

@@ -38,7 +38,8 @@ function asText(item: AgentItem): AgentItem | null {
   if (type === 'function_call') return { id, type, call_id: item['call_id'], name: item['name'], arguments: item['arguments'] };
   if (type === 'function_call_output') return { id, type, call_id: item['call_id'], output: item['output'] };
   if (type !== 'message') return null;
-  const words = ((item['content'] ?? []) as Content[]).map(({ text, transcript }) => text ?? transcript ?? '').join(' ').trim();
+  const parts = Array.isArray(item['content']) ? (item['content'] as (Content | null)[]) : [];
+  const words = parts.map((part) => part?.text ?? part?.transcript ?? '').join(' ').trim();
   const role = item['role'];
   return words === '' ? null : { id, type, role, content: [{ type: role === 'assistant' ? 'output_text' : 'input_text', text: words }] };
 }

@@ -8,9 +8,14 @@
  *   client ◄── output_audio_buffer.started, .stopped, .cleared
  *   caller speaks, or client clears ──► conversation.item.truncate ──► server   (what was heard, in milliseconds)
  */
-import type { Agent, AgentCall, AgentEvent, AgentResponse, AgentSession, Interruption } from './agent.ts';
+import type { Agent, AgentCall, AgentEvent, AgentSession, Interruption } from './agent.ts';
+import { type Fields, OWN, type ServerEvent, withoutLongAudio } from './realtime-events.ts';
 import { RealtimeMemory } from './realtime-memory.ts';
+import { RealtimePlayback } from './realtime-playback.ts';
+import { RealtimeSession } from './realtime-session.ts';
 import { RealtimeUpstream } from './realtime-upstream.ts';
+
+const NAME = 'realtime';
 
 /** @throws {TypeError} without an upstream. */
 export function realtime({ upstream, upstreamKey }: { upstream?: string; upstreamKey?: string }): Agent {
@@ -18,7 +23,7 @@ export function realtime({ upstream, upstreamKey }: { upstream?: string; upstrea
     throw new TypeError('say with --upstream wss://… which Realtime server it shall talk to');
   }
   return {
-    name: 'realtime',
+    name: NAME,
     format: { codec: 'pcm16', rate: 24_000 },
     turns: false,
     bridge: true,
@@ -26,47 +31,38 @@ export function realtime({ upstream, upstreamKey }: { upstream?: string; upstrea
   };
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
-/** One spoken message of the server. They are played one after the other, however fast they come. */
-interface Output {
-  readonly responseId: string;
-  readonly itemId: string;
-  /** What came before its turn to be played. */
-  readonly waiting: Int16Array[];
-  response: AgentResponse | null;
-  whole: boolean;
-  done: () => void;
-}
-
 class RealtimeBridge implements AgentSession {
   readonly #call: AgentCall;
   readonly #upstream: RealtimeUpstream;
   readonly #memory = new RealtimeMemory();
-  /** What the client wants of the session, for every new connection. */
-  #wanted: Fields;
+  readonly #session: RealtimeSession;
+  readonly #playback: RealtimePlayback;
   #state: 'connecting' | 'configuring' | 'ready' = 'connecting';
   #greeted = false;
   /** The greeting of the server, with its own session. */
-  #server: AgentEvent | null = null;
+  #server: ServerEvent | null = null;
   /** Client events that came while there was no server. */
   #waiting: AgentEvent[] = [];
-  #outputs: Output[] = [];
   /** Responses that the server has begun and not ended. */
   readonly #open = new Map<string, Fields>();
-  /** Responses that were cut short: what still comes of them is not played. */
+  /** Those of them that were cut short: what still comes of them is not played. */
   readonly #cut = new Set<string>();
   /** Items that a new connection was told again. */
-  #replayed = new Set<string>();
+  readonly #replayed = new Set<string>();
   #interrupts = true;
 
   constructor(call: AgentCall, url: string, key: string | undefined) {
     this.#call = call;
-    this.#wanted = merged({}, call.requested);
+    this.#session = new RealtimeSession(call.requested);
+    this.#playback = new RealtimePlayback(call);
     this.#upstream = new RealtimeUpstream(withModel(url, call.requested['model']), key, {
       event: (event) => this.#serverEvent(event),
-      lost: (reason) => this.#lost(reason),
+      lost: (reason) => {
+        this.#lost();
+        this.#tellError('upstream_disconnected', `The connection to the upstream server is lost (${reason}); connecting again.`);
+      },
       failed: (reason) => {
+        this.#lost();
         this.#tellError('upstream_unavailable', `The upstream server cannot be reached: ${reason}.`);
         call.hangup('upstream_unavailable');
       },
@@ -74,208 +70,136 @@ class RealtimeBridge implements AgentSession {
   }
 
   audio(samples: Int16Array): void {
-    if (this.#state !== 'ready') return;
-    const audio = Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength).toString('base64');
-    this.#upstream.send({ type: 'input_audio_buffer.append', audio });
+    if (this.#state === 'ready') this.#upstream.sendAudio(samples);
   }
 
   event(event: AgentEvent): void {
-    if (event.type === 'session.update') {
-      const session = (event['session'] ?? {}) as Fields;
-      this.#wanted = merged(this.#wanted, session);
-      this.#forward({ ...event, session: merged({}, session) });
-    } else {
-      this.#forward(event);
+    if (this.#state === 'ready') {
+      // An update that does not arrive is asked again.
+      const sent = event.type === 'session.update' ? this.#session.ask(event) : event;
+      if (this.#upstream.send(sent) || sent !== event) return;
     }
+    if (this.#waiting.length < MAX_WAITING) this.#waiting.push(event);
+    else this.#tellError('upstream_disconnected', 'There is no connection to the upstream server.', event['event_id'] ?? null);
   }
 
   /** The client cleared what was being played. */
   interrupted({ responseId, heardMs }: Interruption): void {
-    if (this.#outputs[0]?.responseId === responseId) this.#cutShort(heardMs);
+    if (this.#playback.responseId === responseId) this.#cutShort(heardMs);
   }
 
   close(): void {
     this.#upstream.close();
   }
 
-  #forward(event: AgentEvent): void {
-    if (this.#state === 'ready') this.#upstream.send(event);
-    else if (this.#waiting.length < MAX_WAITING) this.#waiting.push(event);
-    else this.#tellError('upstream_disconnected', 'There is no connection to the upstream server.', event['event_id']);
-  }
-
-  // --- the server ----------------------------------------------------------------------------------------------
-
-  #serverEvent(event: AgentEvent): void {
+  #serverEvent(event: ServerEvent): void {
     this.#memory.note(event);
+    const { item, response, response_id: responseId, item_id: itemId, delta } = event;
     switch (event.type) {
       case 'session.created':
         this.#state = 'configuring';
         this.#server = event;
-        this.#upstream.send({ type: 'session.update', event_id: `${OWN}session`, session: this.#wanted });
+        this.#upstream.send({ type: 'session.update', event_id: `${OWN}session`, session: this.#session.config });
         return;
       case 'session.updated':
+        if (this.#state === 'ready') this.#session.agree();
         this.#sessionUpdated(event);
-        return;
-      case 'response.output_audio.delta':
-        this.#play(event as AgentEvent & Record<'response_id' | 'item_id' | 'delta', string>);
         return;
       case 'error':
         this.#error(event);
         return;
+      case 'response.output_audio.delta':
+        if (!responseId || !itemId || typeof delta !== 'string' || this.#cut.has(responseId)) return;
+        this.#playback.play(responseId, itemId, delta);
+        return;
       case 'conversation.item.added':
       case 'conversation.item.done':
-        if (this.#replayed.has((event['item'] as { id: string }).id)) return;
+        if (item?.id && this.#replayed.has(item.id)) return;
         break;
+      case 'conversation.item.retrieved':
+        this.#call.send(withoutLongAudio(event));
+        return;
       case 'input_audio_buffer.speech_started':
         this.#call.send(event);
-        if (this.#interrupts && this.#outputs.length > 0) this.#cutShort(this.#call.clear());
+        if (this.#interrupts && this.#playback.responseId !== null) this.#cutShort(this.#call.clear());
         return;
       case 'response.created':
-        this.#open.set((event['response'] as { id: string }).id, event['response'] as Fields);
+        if (response?.id) this.#open.set(response.id, response);
         break;
       case 'response.output_audio.done':
-        this.#complete(({ itemId }) => itemId === event['item_id']);
+        this.#playback.complete((message) => message.itemId === itemId);
         break;
-      case 'response.done': {
-        const { id } = event['response'] as { id: string };
-        this.#open.delete(id);
-        this.#cut.delete(id);
-        this.#complete(({ responseId }) => responseId === id);
+      case 'response.done':
+        if (!response?.id) break;
+        this.#open.delete(response.id);
+        this.#cut.delete(response.id);
+        this.#playback.complete((message) => message.responseId === response.id);
         break;
-      }
     }
     this.#call.send(event);
   }
 
-  #sessionUpdated(event: AgentEvent): void {
-    const session = event['session'] as { audio?: { input?: { turn_detection?: { interrupt_response?: boolean } | null } } };
-    this.#interrupts = session.audio?.input?.turn_detection?.interrupt_response !== false;
+  #sessionUpdated(event: ServerEvent): void {
+    this.#interrupts = event.session?.audio?.input?.turn_detection?.interrupt_response !== false;
     // The client's session begins as it wanted it, so it sees the server's default never.
     this.#call.send({ ...event, type: this.#greeted ? 'session.updated' : 'session.created' });
     this.#greeted = true;
-    if (this.#state === 'configuring') this.#ready();
-  }
-
-  #ready(): void {
+    if (this.#state !== 'configuring') return;
     this.#state = 'ready';
+    this.#upstream.established();
     for (const item of this.#memory.replay()) {
       this.#replayed.add(item.id);
       this.#upstream.send({ type: 'conversation.item.create', event_id: `${OWN}replay`, item });
     }
-    for (const event of this.#waiting.splice(0)) this.#upstream.send(event);
+    for (const waiting of this.#waiting.splice(0)) this.event(waiting);
   }
 
-  #error(event: AgentEvent): void {
-    const { event_id: cause } = event['error'] as { event_id?: string | null };
+  #error(event: ServerEvent): void {
+    const cause = event.error?.event_id;
+    const clientId = this.#session.refuse(cause);
     if (cause === `${OWN}session`) {
       // The call goes on with the server's own session, and the client knows why.
-      this.#call.send({ ...event, error: { ...(event['error'] as Fields), event_id: null } });
+      this.#call.send({ ...event, error: { ...event.error, event_id: null } });
       if (this.#server !== null) this.#sessionUpdated(this.#server);
+    } else if (clientId !== undefined) {
+      this.#call.send({ ...event, error: { ...event.error, event_id: clientId } });
     } else if (!cause?.startsWith(OWN)) {
       this.#call.send(event);
     }
   }
 
-  #lost(reason: string): void {
+  /** There is no server: what it was saying ends where it was, and what it has not answered is asked again. */
+  #lost(): void {
     this.#state = 'connecting';
-    this.#tellError('upstream_disconnected', `The connection to the upstream server is lost (${reason}); connecting again.`);
+    this.#waiting.unshift(...this.#session.takeUnanswered());
     const error = { type: 'server_error', code: 'upstream_disconnected' };
     for (const response of this.#open.values()) {
       this.#call.send({ type: 'response.done', response: { ...response, status: 'failed', status_details: { type: 'failed', error } } });
     }
     this.#open.clear();
-    this.#complete(() => true);
+    this.#cut.clear();
+    this.#playback.complete(() => true);
+  }
+
+  /** What has not been heard was never said. */
+  #cutShort(heardMs: number): void {
+    for (const { responseId, itemId, heardMs: end } of this.#playback.cut(heardMs)) {
+      if (this.#open.has(responseId)) this.#cut.add(responseId);
+      const event_id = `${OWN}truncate`;
+      this.#upstream.send({ type: 'conversation.item.truncate', event_id, item_id: itemId, content_index: 0, audio_end_ms: end });
+    }
   }
 
   #tellError(code: string, message: string, eventId: unknown = null): void {
     this.#call.send({ type: 'error', error: { type: 'server_error', code, message, param: null, event_id: eventId } });
   }
-
-  // --- what is heard -------------------------------------------------------------------------------------------
-
-  #play({ response_id: responseId, item_id: itemId, delta }: Record<'response_id' | 'item_id' | 'delta', string>): void {
-    if (this.#cut.has(responseId)) return;
-    const bytes = Uint8Array.from(Buffer.from(delta, 'base64'));
-    const samples = new Int16Array(bytes.buffer, 0, bytes.length >> 1);
-    let output = this.#outputs.find((candidate) => candidate.itemId === itemId);
-    if (output === undefined) {
-      output = { responseId, itemId, waiting: [], response: null, whole: false, done: () => {} };
-      this.#outputs.push(output);
-    }
-    if (output.response === null) output.waiting.push(samples);
-    else output.response.play(samples);
-    if (this.#outputs[0] === output && output.response === null) this.#begin(output);
-  }
-
-  #begin(output: Output): void {
-    const { responseId, itemId } = output;
-    const response = this.#call.respond(
-      (response) => {
-        output.response = response;
-        for (const samples of output.waiting.splice(0)) response.play(samples);
-        if (!output.whole) return new Promise<void>((resolve) => (output.done = resolve));
-      },
-      { responseId, itemId },
-    );
-    void this.#followUp(output, response);
-  }
-
-  async #followUp(output: Output, response: AgentResponse): Promise<void> {
-    await response.finished;
-    if (this.#outputs[0] === output) this.#outputs.shift();
-    const next = this.#outputs[0];
-    if (next?.response === null) this.#begin(next);
-  }
-
-  #complete(which: (output: Output) => boolean): void {
-    for (const output of this.#outputs.filter(which)) {
-      output.whole = true;
-      output.done();
-    }
-  }
-
-  /** What has not been heard was never said: the first message ends after `heardMs`, the others before they began. */
-  #cutShort(heardMs: number): void {
-    const outputs = this.#outputs;
-    this.#outputs = [];
-    for (const [i, output] of outputs.entries()) {
-      if (this.#open.has(output.responseId)) this.#cut.add(output.responseId);
-      output.done();
-      this.#upstream.send({
-        type: 'conversation.item.truncate',
-        event_id: `${OWN}truncate`,
-        item_id: output.itemId,
-        content_index: 0,
-        audio_end_ms: i === 0 ? Math.floor(heardMs) : 0,
-      });
-    }
-  }
 }
 
-/** Event ids of our own begin so; the client does not hear of errors in events that it has not sent. */
-const OWN = 'earshot_';
 const MAX_WAITING = 100;
 
-/** The model is part of the URL; the client's counts when the operator has set none. */
+/** The model is part of the URL; the client's counts when the operator has set none, unless it only chose this agent by it. */
 function withModel(url: string, model: unknown): string {
   const target = new URL(url);
-  if (typeof model === 'string' && !target.searchParams.has('model')) target.searchParams.set('model', model);
+  if (typeof model === 'string' && model !== NAME && !target.searchParams.has('model')) target.searchParams.set('model', model);
   return target.href;
-}
-
-/** A session with changes. The format of the audio is the bridge's affair, the rest goes on as the client has it. */
-function merged(session: Fields, { id: _id, object: _object, model: _model, audio, ...rest }: Fields): Fields {
-  const before = (session['audio'] ?? {}) as Record<string, Fields>;
-  const changes = (audio ?? {}) as Record<string, Fields>;
-  const format = { type: 'audio/pcm', rate: 24_000 };
-  return {
-    ...session,
-    ...rest,
-    type: 'realtime',
-    audio: {
-      input: { ...before['input'], ...changes['input'], format },
-      output: { ...before['output'], ...changes['output'], format },
-    },
-  };
 }

@@ -1,6 +1,7 @@
 /** What a {@link Conversation} needs of its call, and what it shows of itself. */
 import type { Agent } from '../agents/agent.ts';
-import type { SessionConfig } from './session-config.ts';
+import type { NewDialect } from './dialect.ts';
+import type { SessionConfig } from './session-schema.ts';
 import type { UplinkCounters } from './uplink.ts';
 
 /** What a conversation does to its call. Functions may be called at any time until the conversation is closed. */
@@ -17,8 +18,8 @@ export interface ConversationPort {
    * null while nothing is known, where redundancy mends more for less, and where the caller wants none.
    */
   readonly unmendedLoss: number | null;
-  /** One message for the data channel, which is open. */
-  sendEvent(json: string): void;
+  /** One message for the data channel, which is open. False when it is larger than the client takes. */
+  sendEvent(json: string): boolean;
   /** `tick` is wanted from now on, see `Conversation.wantsTick`. */
   wake(): void;
   /** The call should end. `close` may be called from within, or later. */
@@ -29,6 +30,8 @@ export interface ConversationOptions {
   readonly callId: string;
   readonly agent: Agent;
   readonly session: SessionConfig;
+  /** What the client speaks. */
+  readonly dialect: NewDialect;
   readonly port: ConversationPort;
   readonly now: number;
   /** The operator's: silent unless given. */
@@ -60,7 +63,7 @@ export interface ConversationCounters {
   eventsReceived: number;
   eventsRejected: number;
   eventsSent: number;
-  /** Events that could not be kept until the data channel opened. */
+  /** Events that could not be kept until the data channel opened, or are larger than the client takes. */
   eventsDropped: number;
   turns: number;
   responses: number;

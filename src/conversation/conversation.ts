@@ -20,14 +20,14 @@ import { Resampler } from '../media/resample.ts';
 import type { TurnEvent } from '../media/turn-detector.ts';
 import { AgentHost } from './agent-host.ts';
 import type { ConversationCounters, ConversationDump, ConversationLog, ConversationOptions, ConversationPort, ConversationState } from './conversation-port.ts';
-import type { Command, Dialect, Fault, Notice, ResponseOverrides } from './dialect.ts';
+import type { Command, Dialect, Fault, MessageItem, Notice, ResponseOverrides } from './dialect.ts';
 import { Downlink } from './downlink.ts';
 import { EventOutlet, type EventReceiver } from './event-outlet.ts';
 import { addItem, executeItemCommand, refusal, type Refusal } from './item-commands.ts';
 import { ItemList } from './items.ts';
-import { RealtimeDialect } from './realtime-dialect.ts';
 import { Responses } from './responses.ts';
-import { createSession, type Session, type SessionConfig, turnSettings, updateSession } from './session-config.ts';
+import { createSession, type Session, turnSettings, updateSession } from './session-config.ts';
+import type { SessionConfig } from './session-schema.ts';
 import { Uplink } from './uplink.ts';
 
 export class Conversation {
@@ -75,7 +75,7 @@ export class Conversation {
     agentFaults: 0,
   };
 
-  constructor({ callId, agent, session, port, now, log = SILENT }: ConversationOptions) {
+  constructor({ callId, agent, session, dialect, port, now, log = SILENT }: ConversationOptions) {
     this.#callId = callId;
     this.#agent = agent;
     this.#port = port;
@@ -83,7 +83,7 @@ export class Conversation {
     this.#log = log;
     this.#requested = session;
     this.#sessionKnown = agent.bridge !== true;
-    this.#dialect = new RealtimeDialect((prefix) => this.#nextId(prefix));
+    this.#dialect = dialect((prefix) => this.#nextId(prefix));
     this.#outlet = new EventOutlet(this.#dialect, (json) => this.#port.sendEvent(json), agent.bridge === true);
     this.#session = createSession(session, { id: this.#nextId('sess'), model: agent.name });
     this.#host = new AgentHost(agent, { ready: () => this.#ready(), fault: (error) => this.#fail(error) });
@@ -257,7 +257,7 @@ export class Conversation {
         return items.all;
       },
       respond: (run, ids) => this.#respond(run, ids),
-      transcribed: (turn, transcript) => this.#transcribed(turn, transcript),
+      transcribed: (turn, transcript, fault) => this.#transcribed(turn, transcript, fault),
       clear: () => this.#responses.clear(),
       forward: (frame) => {
         if (this.#state === 'open') this.#downlink.forward(frame, this.#port.now);
@@ -349,15 +349,20 @@ export class Conversation {
     const turn: Turn = { startMs, endMs, lastSpeechMs, itemId };
     this.#unansweredTurn = turn;
     this.#tell({ type: 'input_committed', itemId, previousItemId: this.#items.lastId });
-    const content = [{ type: 'input_audio', transcript: null }];
-    this.#addItem({ id: itemId, object: 'realtime.item', type: 'message', status: 'completed', role: 'user', content });
+    const content = [{ type: 'input_audio', transcript: null }] as const;
+    const item: MessageItem = { id: itemId, object: 'realtime.item', type: 'message', status: 'completed', role: 'user', content };
+    this.#addItem(item);
     const session = this.#host.session;
     this.#host.run(() => session?.speechStopped?.(turn));
   }
 
-  #transcribed({ itemId, startMs, endMs }: Turn, transcript: string): void {
+  #transcribed({ itemId, startMs, endMs }: Turn, transcript: string | null, fault = 'There is no transcript.'): void {
     const item = this.#items.get(itemId);
     if (this.#state !== 'open' || item === undefined) return;
+    if (transcript === null) {
+      this.#tell({ type: 'input_not_transcribed', itemId, message: fault });
+      return;
+    }
     this.#items.update({ ...item, content: [{ type: 'input_audio', transcript }] });
     this.#tell({ type: 'input_transcribed', itemId, transcript, seconds: (endMs - startMs) / 1000 });
   }
@@ -473,8 +478,8 @@ export class Conversation {
       return refusal('cannot_update_voice', 'The voice cannot be changed any more: the caller has heard it.', 'session.audio.output.voice');
     }
     const session = updateSession(this.#session, patch);
-    if (JSON.stringify(session).length > MAX_SESSION) {
-      return refusal('session_too_large', `The session is larger than ${MAX_SESSION} characters.`, 'session');
+    if (Buffer.byteLength(JSON.stringify(session)) > MAX_SESSION) {
+      return refusal('session_too_large', `The session would be larger than ${MAX_SESSION} bytes.`, 'session');
     }
     this.#session = session;
     if (this.#host.session !== null) this.#listen();
@@ -487,6 +492,10 @@ export class Conversation {
     if (this.#uplink === null || format.codec !== 'pcm16') {
       const message = `The agent "${this.#agent.name}" takes the audio of the call only, or is not there yet.`;
       return refusal('input_audio_not_supported', message, 'type');
+    }
+    const { type } = (this.#session.audio.input['format'] ?? {}) as { type?: string };
+    if (type !== 'audio/pcm') {
+      return refusal('input_audio_not_supported', `Audio in events is taken as audio/pcm, and the session has it as ${type}.`, 'audio');
     }
     this.#resampler ??= new Resampler(EVENT_AUDIO_RATE, format.rate);
     const same = format.rate === EVENT_AUDIO_RATE;

@@ -1,9 +1,14 @@
 /**
  * What a conversation and its client have to say to each other, apart from the words: a {@link Dialect} puts it into
- * a protocol's events. The Realtime dialect is one; others can follow without touching the conversation.
+ * a protocol's events. The Realtime dialect is one; others can follow without touching the conversation, which is given
+ * its dialect and knows none by name (the linter sees to that).
  */
 import type { AgentEvent } from '../agents/agent.ts';
-import type { Session, SessionConfig } from './session-config.ts';
+import type { Session } from './session-config.ts';
+import type { SessionConfig } from './session-schema.ts';
+
+/** Makes the dialect of one conversation. @param nextId gives ids that are unique within the call */
+export type NewDialect = (nextId: (prefix: string) => string) => Dialect;
 
 export interface Dialect {
   /** Reads one message of the client. A message that cannot be acted on gives the fault to tell it. */
@@ -65,6 +70,8 @@ export type FaultCode =
   | 'unknown_event'
   | 'invalid_value'
   | 'session_too_large'
+  | 'item_too_large'
+  | 'event_too_large'
   | 'cannot_update_voice'
   | 'input_audio_not_supported'
   | 'input_audio_buffer_commit_empty'
@@ -81,6 +88,28 @@ export interface Item extends ItemDraft {
   readonly id: string;
   readonly object: 'realtime.item';
 }
+
+/** What was said: by the caller, or by the agent. */
+export interface MessageItem extends Item {
+  readonly type: 'message';
+  readonly status: ItemStatus;
+  readonly role: 'user' | 'assistant';
+  readonly content: readonly MessagePart[];
+}
+
+export type MessagePart =
+  | { readonly type: 'input_audio' | 'output_audio'; readonly transcript?: string | null }
+  | { readonly type: 'output_text'; readonly text: string };
+
+export interface FunctionCallItem extends Item {
+  readonly type: 'function_call';
+  readonly status: ItemStatus;
+  readonly call_id: string;
+  readonly name: string;
+  readonly arguments: string;
+}
+
+export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
 
 export interface ItemDraft {
   readonly type: string;
@@ -117,6 +146,7 @@ export type Notice =
   | { readonly type: 'input_cleared' }
   | { readonly type: 'input_timeout'; readonly itemId: string; readonly startMs: number; readonly endMs: number }
   | { readonly type: 'input_transcribed'; readonly itemId: string; readonly transcript: string; readonly seconds: number }
+  | { readonly type: 'input_not_transcribed'; readonly itemId: string; readonly message: string }
   | { readonly type: 'item_added' | 'item_done'; readonly item: Item; readonly previousItemId: string | null }
   | { readonly type: 'item_retrieved'; readonly item: Item }
   | { readonly type: 'item_deleted'; readonly itemId: string }

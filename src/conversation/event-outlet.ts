@@ -8,11 +8,11 @@ export type EventReceiver = (json: string) => void;
 export class EventOutlet {
   readonly counters = {
     sent: 0,
-    /** Could not be kept until the data channel opened. */
+    /** Could not be kept until the data channel opened, or larger than the client takes. */
     dropped: 0,
   };
   readonly #dialect: Dialect;
-  readonly #send: EventReceiver;
+  readonly #send: (json: string) => boolean;
   readonly #bridge: boolean;
   /** Others that follow the conversation, besides the client. */
   readonly #observers = new Set<EventReceiver>();
@@ -21,10 +21,10 @@ export class EventOutlet {
   #closed = false;
 
   /**
-   * @param send puts one event on the data channel; called only after {@link open}
+   * @param send puts one event on the data channel, false when it is too large; called only after {@link open}
    * @param bridge whether a server behind the agent tells most things itself
    */
-  constructor(dialect: Dialect, send: EventReceiver, bridge: boolean) {
+  constructor(dialect: Dialect, send: (json: string) => boolean, bridge: boolean) {
     this.#dialect = dialect;
     this.#send = send;
     this.#bridge = bridge;
@@ -79,8 +79,14 @@ export class EventOutlet {
   }
 
   #toClient(json: string): void {
-    this.counters.sent++;
-    this.#send(json);
+    if (this.#send(json)) {
+      this.counters.sent++;
+      return;
+    }
+    this.counters.dropped++;
+    const message = `An event of ${Buffer.byteLength(json)} bytes is left out, which is more than this data channel takes. It begins ${json.slice(0, 80)}`;
+    const fault: Fault = { type: 'fault', kind: 'server_error', code: 'event_too_large', message, param: null, eventId: null };
+    for (const error of this.#dialect.write({ type: 'error', fault })) this.#send(error);
   }
 }
 

@@ -13,6 +13,9 @@ export function refusal(code: FaultCode, message: string, param: string | null):
   return { code, message, param };
 }
 
+/** A message on the data channel carries 256 KiB; an item is told in one. */
+const MAX_ITEM = 200_000;
+
 export type ItemCommand = Extract<Command, { type: 'create_item' | 'retrieve_item' | 'truncate_item' | 'delete_item' }>;
 
 /** Follows one command, null, or refuses it. */
@@ -26,7 +29,11 @@ export function executeItemCommand(
     const id = typeof item['id'] === 'string' ? item['id'] : nextId('item');
     if (items.get(id) !== undefined) return refusal('item_already_exists', 'There is an item with that id.', 'item.id');
     if (typeof after === 'string' && items.get(after) === undefined) return notFound('previous_item_id');
-    addItem({ status: 'completed', ...item, id, object: 'realtime.item' }, items, tell, after);
+    const whole: Item = { status: 'completed', ...item, id, object: 'realtime.item' };
+    if (Buffer.byteLength(JSON.stringify(whole)) > MAX_ITEM) {
+      return refusal('item_too_large', `The item is larger than ${MAX_ITEM} bytes.`, 'item');
+    }
+    addItem(whole, items, tell, after);
     return null;
   }
   const { itemId } = command;

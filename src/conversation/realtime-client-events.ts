@@ -2,24 +2,21 @@
 import { z } from 'zod';
 import type { AgentEvent } from '../agents/agent.ts';
 import type { ClientEnvelope, ClientMessage, Command, Fault, FaultCode } from './dialect.ts';
-import { parseSessionConfig, responseConfigSchema, SessionConfigError } from './session-config.ts';
+import { itemSchema } from './item-schema.ts';
+import { responseConfigSchema, sessionConfigSchema } from './session-schema.ts';
 
 /** Checks one client event. Never throws: what is wrong with the text comes back as a fault that names the field. */
 export function readClientEvent(text: string): ClientMessage | Fault {
   const envelope = readClientEnvelope(text);
   if (envelope.type === 'fault') return envelope;
   const { event, eventId } = envelope;
-  const reader = Object.hasOwn(READERS, event.type) ? READERS[event.type as ClientEventType] : undefined;
-  if (reader === undefined) {
+  const known = Object.hasOwn(CLIENT_EVENTS, event.type) ? CLIENT_EVENTS[event.type as keyof typeof CLIENT_EVENTS] : undefined;
+  if (known === undefined) {
     return fault('unknown_event', `There is no client event "${event.type.slice(0, 100)}".`, 'type', eventId);
   }
   try {
-    return { type: 'message', command: reader(event), event, eventId };
+    return { type: 'message', command: known.read(event), event, eventId };
   } catch (error) {
-    if (error instanceof SessionConfigError) {
-      const param = error.param === 'session' ? 'session' : `session.${error.param}`;
-      return fault('invalid_value', error.message, param, eventId);
-    }
     if (!(error instanceof z.ZodError)) throw error;
     const issue = error.issues[0];
     const param = issue.path.join('.');
@@ -44,82 +41,53 @@ export function readClientEnvelope(text: string): ClientEnvelope | Fault {
   }
   const issue = envelope.error.issues[0];
   const param = issue.path.join('.') || null;
-  return fault('invalid_event', `Not an event: ${param === null ? '' : `${param}: `}${issue.message}`, param, null);
-}
-
-/** Every event that a client may send. */
-export function clientEventTypes(): string[] {
-  return Object.keys(READERS);
+  const { event_id: id } = (event ?? {}) as { event_id?: unknown };
+  const eventId = param !== 'event_id' && typeof id === 'string' ? id.slice(0, MAX_EVENT_ID) : null;
+  return fault('invalid_event', `Not an event: ${param === null ? '' : `${param}: `}${issue.message}`, param, eventId);
 }
 
 const MAX_DEPTH = 64;
+const MAX_EVENT_ID = 512;
 
-const envelopeSchema = z.looseObject({ type: z.string(), event_id: z.string().max(512).exactOptional() });
+const envelopeSchema = z.looseObject({ type: z.string(), event_id: z.string().max(MAX_EVENT_ID).exactOptional() });
 
-const cancelSchema = z.looseObject({ response_id: z.string().exactOptional() });
-const createResponseSchema = z.looseObject({ response: responseConfigSchema.exactOptional() });
-const appendSchema = z.looseObject({ audio: z.base64() });
-const truncateSchema = z.looseObject({
-  item_id: z.string(),
-  content_index: z.literal(0),
-  audio_end_ms: z.number().int().min(0),
-});
+/** One event: its fields, and the command that it gives. */
+function reader<T extends z.ZodType>(schema: T, command: (event: z.output<T>) => Command): { schema: T; read(event: AgentEvent): Command } {
+  return { schema, read: (event) => command(schema.parse(event)) };
+}
+
 const itemIdSchema = z.looseObject({ item_id: z.string() });
-const itemId = z.string().min(1).max(64).exactOptional();
-const CONTENT_TYPES = ['input_text', 'input_audio', 'input_image', 'output_text', 'output_audio'] as const;
-const createItemSchema = z.looseObject({
-  previous_item_id: z.string().nullable().exactOptional(),
-  item: z.discriminatedUnion('type', [
-    z.looseObject({
-      type: z.literal('message'),
-      id: itemId,
-      role: z.enum(['user', 'assistant', 'system']),
-      content: z.array(z.looseObject({ type: z.enum(CONTENT_TYPES), text: z.string().exactOptional() })),
-    }),
-    z.looseObject({ type: z.literal('function_call'), id: itemId, name: z.string(), arguments: z.string(), call_id: z.string().exactOptional() }),
-    z.looseObject({ type: z.literal('function_call_output'), id: itemId, call_id: z.string(), output: z.string() }),
-  ]),
-});
+const NO_FIELDS = z.looseObject({});
 
-type ClientEventType = keyof typeof READERS;
-
-const READERS = {
-  'session.update': (event: unknown): Command => ({
-    type: 'update_session',
-    patch: parseSessionConfig((event as { session?: unknown }).session),
-  }),
-  'input_audio_buffer.append': (event: unknown): Command => {
-    const bytes = Buffer.from(appendSchema.parse(event).audio, 'base64');
+/** Every event that a client may send. */
+export const CLIENT_EVENTS = {
+  'session.update': reader(z.looseObject({ session: sessionConfigSchema }), ({ session: patch }) => ({ type: 'update_session', patch })),
+  'input_audio_buffer.append': reader(z.looseObject({ audio: z.base64() }), ({ audio }) => {
+    const bytes = Buffer.from(audio, 'base64');
     // A copy: an Int16Array needs an even offset, and small buffers lie anywhere in a pool.
     return { type: 'append_input', samples: new Int16Array(Uint8Array.from(bytes).buffer, 0, bytes.length >> 1) };
-  },
-  'input_audio_buffer.commit': (): Command => ({ type: 'commit_input' }),
-  'input_audio_buffer.clear': (): Command => ({ type: 'clear_input' }),
-  'output_audio_buffer.clear': (): Command => ({ type: 'clear_output' }),
-  'response.create': (event: unknown): Command => {
-    const { metadata = null, conversation: _, input: _none, ...session } = createResponseSchema.parse(event).response ?? {};
+  }),
+  'input_audio_buffer.commit': reader(NO_FIELDS, () => ({ type: 'commit_input' })),
+  'input_audio_buffer.clear': reader(NO_FIELDS, () => ({ type: 'clear_input' })),
+  'output_audio_buffer.clear': reader(NO_FIELDS, () => ({ type: 'clear_output' })),
+  'response.create': reader(z.looseObject({ response: responseConfigSchema.exactOptional() }), ({ response = {} }) => {
+    const { metadata = null, conversation: _, input: _none, ...session } = response;
     return { type: 'create_response', overrides: { session: { type: 'realtime', ...session }, metadata } };
-  },
-  'response.cancel': (event: unknown): Command => ({
+  }),
+  'response.cancel': reader(z.looseObject({ response_id: z.string().exactOptional() }), ({ response_id: id }) => ({
     type: 'cancel_response',
-    responseId: cancelSchema.parse(event).response_id ?? null,
-  }),
-  'conversation.item.create': (event: unknown): Command => {
-    const { item, previous_item_id: previous } = createItemSchema.parse(event);
-    return { type: 'create_item', item, after: previous === 'root' ? null : (previous ?? undefined) };
-  },
-  'conversation.item.retrieve': (event: unknown): Command => ({
-    type: 'retrieve_item',
-    itemId: itemIdSchema.parse(event).item_id,
-  }),
-  'conversation.item.truncate': (event: unknown): Command => {
-    const { item_id: id, audio_end_ms: audioEndMs } = truncateSchema.parse(event);
-    return { type: 'truncate_item', itemId: id, audioEndMs };
-  },
-  'conversation.item.delete': (event: unknown): Command => ({
-    type: 'delete_item',
-    itemId: itemIdSchema.parse(event).item_id,
-  }),
+    responseId: id ?? null,
+  })),
+  'conversation.item.create': reader(
+    z.looseObject({ item: itemSchema, previous_item_id: z.string().nullable().exactOptional() }),
+    ({ item, previous_item_id: previous }) => ({ type: 'create_item', item, after: previous === 'root' ? null : (previous ?? undefined) }),
+  ),
+  'conversation.item.retrieve': reader(itemIdSchema, ({ item_id: itemId }) => ({ type: 'retrieve_item', itemId })),
+  'conversation.item.truncate': reader(
+    z.looseObject({ item_id: z.string(), content_index: z.number().refine((index) => index === 0, 'a message has one part, 0'), audio_end_ms: z.number().int().min(0) }),
+    ({ item_id: itemId, audio_end_ms: audioEndMs }) => ({ type: 'truncate_item', itemId, audioEndMs }),
+  ),
+  'conversation.item.delete': reader(itemIdSchema, ({ item_id: itemId }) => ({ type: 'delete_item', itemId })),
 };
 
 function fault(code: FaultCode, message: string, param: string | null, eventId: string | null): Fault {

@@ -20,11 +20,13 @@
  * what the caller heard.
  */
 import type { AgentEvent } from '../agents/agent.ts';
-import type { ClientEnvelope, ClientMessage, Dialect, Fault, Modality, Notice, OutputPlace, ResponseView } from './dialect.ts';
+import type { ClientEnvelope, ClientMessage, Dialect, Fault, Modality, NewDialect, Notice, OutputPlace, ResponseView } from './dialect.ts';
 import { readClientEnvelope, readClientEvent } from './realtime-client-events.ts';
 import type { ContentPart, ContentPlace, ResponseObject, ResponseStatusDetails, ServerEventFields, ServerEventType } from './realtime-server-events.ts';
 
-export class RealtimeDialect implements Dialect {
+export const realtimeDialect: NewDialect = (nextId) => new RealtimeDialect(nextId);
+
+class RealtimeDialect implements Dialect {
   readonly #conversationId: string;
   readonly #nextId: (prefix: string) => string;
 
@@ -54,6 +56,7 @@ export class RealtimeDialect implements Dialect {
       case 'input_cleared':
       case 'input_timeout':
       case 'input_transcribed':
+      case 'input_not_transcribed':
         return [this.#input(notice)];
       case 'item_added':
       case 'item_done': {
@@ -111,7 +114,7 @@ export class RealtimeDialect implements Dialect {
     }
   }
 
-  #input(notice: Extract<Notice, { type: 'speech_started' | 'speech_stopped' | 'input_committed' | 'input_cleared' | 'input_timeout' | 'input_transcribed' }>): string {
+  #input(notice: Extract<Notice, { type: 'speech_started' | 'speech_stopped' | 'input_committed' | 'input_cleared' | 'input_timeout' | 'input_transcribed' | 'input_not_transcribed' }>): string {
     switch (notice.type) {
       case 'speech_started':
         return this.#event('input_audio_buffer.speech_started', {
@@ -142,6 +145,12 @@ export class RealtimeDialect implements Dialect {
           content_index: 0,
           transcript: notice.transcript,
           usage: { type: 'duration', seconds: notice.seconds },
+        });
+      case 'input_not_transcribed':
+        return this.#event('conversation.item.input_audio_transcription.failed', {
+          item_id: notice.itemId,
+          content_index: 0,
+          error: { type: 'transcription_error', code: 'audio_not_transcribed', message: notice.message },
         });
     }
   }

@@ -21,6 +21,11 @@ interface Fields {
     transcript: string;
     usage: { type: 'duration'; seconds: number };
   };
+  'conversation.item.input_audio_transcription.failed': {
+    item_id: string;
+    content_index: number;
+    error: { type: string; code: string; message: string };
+  };
   'response.created': { response: ResponseObject };
   'response.done': { response: ResponseObject };
   'response.output_item.added': ResponsePlace & { item: Item };

@@ -1,5 +1,5 @@
 import type { AgentResponse } from '../agents/agent.ts';
-import type { FunctionCall, Item, Modality, OutputPlace, ResponseStatus, ResponseView } from './dialect.ts';
+import type { FunctionCall, FunctionCallItem, ItemStatus, MessageItem, MessagePart, Modality, OutputPlace, ResponseStatus, ResponseView } from './dialect.ts';
 import type { Session } from './session-config.ts';
 import { SpokenText } from './spoken-text.ts';
 
@@ -12,8 +12,6 @@ export interface ResponseOptions {
   readonly sentBefore: number;
   readonly acts: Pick<AgentResponse, 'play' | 'text' | 'callFunction' | 'fail'>;
 }
-
-type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
 
 /** One answer of the agent, from the moment it is wanted until it has been heard or cut short. */
 export class Response {
@@ -66,7 +64,7 @@ export class Response {
   }
 
   /** @param heardMs how much of the audio was heard when it was cut short */
-  item({ outputIndex }: OutputPlace, status: ItemStatus, heardMs: number): Item {
+  item({ outputIndex }: OutputPlace, status: ItemStatus, heardMs: number): MessageItem | FunctionCallItem {
     const { id, call } = this.#output[outputIndex];
     if (call !== null) return functionCallItem(id, call, status === 'in_progress' ? status : 'completed');
     return { id, object: 'realtime.item', type: 'message', status, role: 'assistant', content: this.#content(status, heardMs) };
@@ -79,7 +77,7 @@ export class Response {
     return { id: this.id, outcome, output, session: this.#session, metadata: this.metadata };
   }
 
-  #content(status: ItemStatus, heardMs: number): object[] {
+  #content(status: ItemStatus, heardMs: number): MessagePart[] {
     if (status === 'in_progress') return [];
     if (this.modality === 'text') return [{ type: 'output_text', text: this.spoken.whole ?? '' }];
     const transcript = status === 'completed' ? this.spoken.whole : this.spoken.until(heardMs);
@@ -91,7 +89,7 @@ export class Response {
   }
 }
 
-function functionCallItem(id: string, call: FunctionCall, status: ItemStatus): Item {
+function functionCallItem(id: string, call: FunctionCall, status: ItemStatus): FunctionCallItem {
   return {
     id,
     object: 'realtime.item',

@@ -1,25 +1,9 @@
 /**
- * The session object of the OpenAI Realtime protocol: what a client may ask for, and the whole session with defaults
- * filled in. Fields that are not listed pass through unread, so that an agent can act on them.
+ * The session object of the OpenAI Realtime protocol as it is in effect: what a client asked for, with defaults filled
+ * in. What it may ask for is in session-schema.ts.
  */
-import { z } from 'zod';
 import type { TurnDetectorSettings } from '../media/turn-detector.ts';
-
-/** What a client gives when it creates or updates a session. */
-export type SessionConfig = z.infer<typeof sessionConfigSchema>;
-
-/** A session field is wrong; nothing has changed. */
-export class SessionConfigError extends Error {
-  readonly code = 'invalid_session';
-  /** Dotted path of the field, `session` for the object itself. */
-  readonly param: string;
-
-  constructor(param: string, message: string) {
-    super(message);
-    this.name = 'SessionConfigError';
-    this.param = param;
-  }
-}
+import type { SessionConfig, TurnDetectionConfig } from './session-schema.ts';
 
 /** A session in effect. */
 export interface Session {
@@ -62,15 +46,6 @@ export interface SemanticVad {
   readonly create_response: boolean;
   readonly interrupt_response: boolean;
   readonly [field: string]: unknown;
-}
-
-/** @throws {SessionConfigError} that names the first wrong field. */
-export function parseSessionConfig(value: unknown): SessionConfig {
-  const result = sessionConfigSchema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const path = issue.path.map(String);
-  throw new SessionConfigError(path.join('.') || 'session', `${['session', ...path].join('.')}: ${issue.message}`);
 }
 
 /** The session that a call starts with. */
@@ -165,73 +140,7 @@ const SEMANTIC_VAD: SemanticVad = {
 
 const EAGERNESS_SILENCE_MS = { low: 1000, medium: 500, auto: 500, high: 300 } as const;
 
-const milliseconds = z.number().int().min(0).max(60_000);
-
-const turnDetectionSchema = z.discriminatedUnion('type', [
-  z.looseObject({
-    type: z.literal('server_vad'),
-    threshold: z.number().min(0).max(1).exactOptional(),
-    prefix_padding_ms: milliseconds.exactOptional(),
-    silence_duration_ms: milliseconds.exactOptional(),
-    idle_timeout_ms: z.number().int().min(5_000).max(30_000).nullable().exactOptional(),
-    create_response: z.boolean().exactOptional(),
-    interrupt_response: z.boolean().exactOptional(),
-  }),
-  z.looseObject({
-    type: z.literal('semantic_vad'),
-    eagerness: z.enum(['low', 'medium', 'high', 'auto']).exactOptional(),
-    create_response: z.boolean().exactOptional(),
-    interrupt_response: z.boolean().exactOptional(),
-  }),
-]);
-
-const toolSchema = z.union([
-  z.looseObject({ type: z.literal('function'), name: z.string(), parameters: z.looseObject({}).exactOptional() }),
-  z.looseObject({ type: z.string().refine((type) => type !== 'function', 'a function needs a name, and parameters that are an object') }),
-]);
-
-/** What a session and a single response have in common. */
-const speakingFields = {
-  instructions: z.string().exactOptional(),
-  output_modalities: z.array(z.enum(['text', 'audio'])).min(1).exactOptional(),
-  tools: z.array(toolSchema).exactOptional(),
-  tool_choice: z.union([z.enum(['auto', 'none', 'required']), z.looseObject({ type: z.string() })]).exactOptional(),
-  max_output_tokens: z.union([z.number().int().min(1), z.literal('inf')]).exactOptional(),
-};
-
-const outputSchema = z.looseObject({
-  voice: z.union([z.string(), z.looseObject({ id: z.string() })]).exactOptional(),
-  speed: z.number().min(0.25).max(1.5).exactOptional(),
-});
-
-export const sessionConfigSchema = z.looseObject({
-  type: z.literal('realtime').default('realtime'),
-  model: z.string().exactOptional(),
-  ...speakingFields,
-  audio: z
-    .looseObject({
-      input: z
-        .looseObject({
-          turn_detection: turnDetectionSchema.nullable().exactOptional(),
-          transcription: z.looseObject({}).nullable().exactOptional(),
-          noise_reduction: z.looseObject({}).nullable().exactOptional(),
-        })
-        .exactOptional(),
-      output: outputSchema.exactOptional(),
-    })
-    .exactOptional(),
-});
-
-/** What `response.create` may change for one response. */
-export const responseConfigSchema = z.looseObject({
-  ...speakingFields,
-  audio: z.looseObject({ output: outputSchema.exactOptional() }).exactOptional(),
-  metadata: z.record(z.string().max(64), z.string().max(512)).nullable().exactOptional(),
-  conversation: z.literal('auto', 'only "auto" is served: there are no responses outside of the conversation').exactOptional(),
-  input: z.undefined('not served: a response takes the whole conversation').optional(),
-});
-
-function withDefaults(detection: z.infer<typeof turnDetectionSchema> | null): TurnDetection | null {
+function withDefaults(detection: TurnDetectionConfig | null): TurnDetection | null {
   if (detection === null) return null;
   return detection.type === 'server_vad' ? { ...SERVER_VAD, ...detection } : { ...SEMANTIC_VAD, ...detection };
 }

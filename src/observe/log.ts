@@ -40,12 +40,17 @@ const SHAPES: readonly [pattern: RegExp, replacement: string][] = [
 function scrubber(values: readonly string[]): (line: string) => string {
   // A value with quotes or backslashes appears escaped in a JSON line.
   const exact = values.filter(Boolean).flatMap((value) => [...new Set([value, JSON.stringify(value).slice(1, -1)])]);
-  return (line) => {
-    let clean = line;
-    for (const value of exact) clean = clean.replaceAll(value, '[redacted]');
-    for (const [pattern, replacement] of SHAPES) clean = clean.replace(pattern, replacement);
-    return clean;
-  };
+  const patterns = [...exact.map((value) => [anywhere(value), '[redacted]'] as const), ...SHAPES];
+  return (line) => patterns.reduce((clean, [pattern, replacement]) => clean.replace(pattern, replacement), line);
+}
+
+/** Shorter secrets turn up by chance within words, and a log without them could not be read. */
+const SHORTEST_WITHIN_WORDS = 8;
+
+/** Where a secret stands: a short one only by itself, not within a word. */
+function anywhere(secret: string): RegExp {
+  const literal = secret.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+  return new RegExp(secret.length < SHORTEST_WITHIN_WORDS ? `(?<!\\w)${literal}(?!\\w)` : literal, 'g');
 }
 
 interface Line {

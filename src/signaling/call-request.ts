@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { FastifyRequest } from 'fastify';
-import type { SessionConfig } from '../conversation/session-config.ts';
+import type { SessionConfig } from '../conversation/session-schema.ts';
 import { CallError, type CallRequest } from './call-service.ts';
 import type { Credential } from './credentials.ts';
 import { validateSession } from './session-body.ts';

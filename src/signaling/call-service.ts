@@ -1,4 +1,4 @@
-import type { SessionConfig } from '../conversation/session-config.ts';
+import type { SessionConfig } from '../conversation/session-schema.ts';
 import type { TransportAddress } from '../wire/address.ts';
 
 /** What the HTTP API needs of the machinery behind it; the transceiver and (later) the gateway implement it. */

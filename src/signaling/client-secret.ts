@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import { sessionConfigSchema, type SessionConfig } from '../conversation/session-config.ts';
+import { sessionConfigSchema, type SessionConfig } from '../conversation/session-schema.ts';
 import { CallError } from './call-service.ts';
 
 /** What a client secret stands for. */

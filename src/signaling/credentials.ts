@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { SessionConfig } from '../conversation/session-config.ts';
+import type { SessionConfig } from '../conversation/session-schema.ts';
 import { CallError } from './call-service.ts';
 import type { ClientSecrets } from './client-secret.ts';
 

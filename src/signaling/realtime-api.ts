@@ -1,7 +1,7 @@
 import fastifyMultipart from '@fastify/multipart';
 import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import { z } from 'zod';
-import type { SessionConfig } from '../conversation/session-config.ts';
+import type { SessionConfig } from '../conversation/session-schema.ts';
 import { threadTime } from '../observe/thread-time.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { INGRESS_HEADER, type IngressHeaders } from '../wire/ingress-header.ts';

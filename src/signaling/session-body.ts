@@ -1,4 +1,4 @@
-import { sessionConfigSchema, type SessionConfig } from '../conversation/session-config.ts';
+import { sessionConfigSchema, type SessionConfig } from '../conversation/session-schema.ts';
 import { CallError } from './call-service.ts';
 import type { z } from 'zod';
 

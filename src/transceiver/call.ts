@@ -1,7 +1,8 @@
 import type { Agent } from '../agents/index.ts';
 import { Conversation } from '../conversation/conversation.ts';
 import type { ConversationPort } from '../conversation/conversation-port.ts';
-import type { SessionConfig } from '../conversation/session-config.ts';
+import { realtimeDialect } from '../conversation/realtime-dialect.ts';
+import type { SessionConfig } from '../conversation/session-schema.ts';
 import type { Logger } from '../observe/log.ts';
 import type { CallObservation, CallObserver } from '../signaling/call-service.ts';
 import type { Answerer, DataChannel, Session, SessionOutput } from '../webrtc/index.ts';
@@ -105,6 +106,7 @@ export class Call implements ConversationPort {
       callId: options.id,
       agent: options.agent,
       session: options.sessionConfig,
+      dialect: realtimeDialect,
       port: this,
       now: options.now,
       log: {
@@ -226,11 +228,17 @@ export class Call implements ConversationPort {
     this.#host.touched(this);
   }
 
-  sendEvent(json: string): void {
-    if (this.#eventsChannel === null) return;
+  sendEvent(json: string): boolean {
+    if (this.#eventsChannel === null) return true;
     this.#now = this.#host.now;
-    this.#session.sendMessage(this.#eventsChannel, json, this.#now);
+    try {
+      this.#session.sendMessage(this.#eventsChannel, json, this.#now);
+    } catch (error) {
+      if (error instanceof RangeError) return false;
+      throw error;
+    }
     this.#host.touched(this);
+    return true;
   }
 
   /** The agent ends the call: its last events get time to arrive, also when their channel is yet to open. */

@@ -36,6 +36,8 @@ async function networkUntil(holds: () => boolean): Promise<void> {
   while (!holds()) await turnOfLoop();
 }
 
+const failureOf = (call: TestCall): string => call.find('response.done')['response'].status_details.error.message as string;
+
 const count = (call: TestCall, type: string): number => call.types().filter((candidate) => candidate === type).length;
 
 test('a turn is transcribed, answered sentence by sentence and heard; the conversation keeps the words', LIMIT, async () => {
@@ -98,6 +100,8 @@ for (const path of ['audio/transcriptions', 'chat/completions', 'audio/speech'])
     assert.equal(response.status, 'failed');
     assert.match(response.status_details.error.message, /answered 500$/);
     assert.match(String((call.logged[0] as Error).cause), /127\.0\.0\.1.*Overloaded/, 'the operator knows more');
+    const untold = count(call, 'conversation.item.input_audio_transcription.failed');
+    assert.equal(untold, path === 'audio/transcriptions' ? 1 : 0);
     server.failing = null;
     await call.say(hello);
     await until(call, () => count(call, 'response.done') === 2);
@@ -105,6 +109,76 @@ for (const path of ['audio/transcriptions', 'chat/completions', 'audio/speech'])
     assert.deepEqual(call.hangups, []);
   });
 }
+
+for (const path of ['audio/transcriptions', 'chat/completions', 'audio/speech']) {
+  test(`${path} breaks off: this answer fails with that, and the call goes on`, LIMIT, async () => {
+    await using server = await OpenAiServer.start();
+    server.breaking = path;
+    const call = await start(server);
+    await call.say(hello);
+    await until(call, () => call.types().includes('response.done'));
+    assert.equal(failureOf(call), `${path} broke off`);
+    assert.deepEqual(call.hangups, []);
+  });
+}
+
+test('a server that is away is told as that, without where it is', LIMIT, async () => {
+  const server = await OpenAiServer.start();
+  await server[Symbol.asyncDispose]();
+  const call = await start(server);
+  call.send({ type: 'response.create' });
+  await until(call, () => call.types().includes('response.done'));
+  assert.equal(failureOf(call), 'chat/completions cannot be reached');
+});
+
+test('a server that does not answer is given up', LIMIT, async (t) => {
+  await using server = await OpenAiServer.start();
+  server.hanging = 'chat/completions';
+  const call = await start(server);
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  call.send({ type: 'response.create' });
+  await networkUntil(() => server.requests.includes('chat/completions hangs'));
+  t.mock.timers.tick(30_000);
+  await networkUntil(() => call.types().includes('response.done'));
+  assert.equal(failureOf(call), 'chat/completions does not answer');
+});
+
+test('the caller speaks over an answer: the requests for text and for speech are aborted at once', LIMIT, async () => {
+  await using server = await OpenAiServer.start();
+  server.reply = { text: 'One two three four. ' };
+  server.endless = true;
+  const call = await start(server);
+  call.send({ type: 'response.create' });
+  await networkUntil(() => count(call, 'response.output_audio_transcript.delta') === 1);
+  await call.wait(100);
+  assert.deepEqual([server.aborted, server.speaking], [0, 1]);
+  const spoken = encodeWav(padded(readWav('hello.wav'), 0, 100));
+  await call.say(spoken);
+  assert.equal(call.find('response.done')['response'].status_details.reason, 'turn_detected');
+  await networkUntil(() => server.aborted === 2);
+});
+
+test('of a long answer no more than two sentences are being spoken at a time, and all are heard in order', LIMIT, async () => {
+  await using server = await OpenAiServer.start();
+  const sentences = Array.from({ length: 12 }, (_, i) => `This is sentence ${i}.`);
+  server.reply = { text: sentences.join(' ') };
+  const call = await start(server);
+  call.send({ type: 'response.create' });
+  await until(call, () => call.types().includes('response.done'));
+  assert.equal(server.mostSpeaking, 2);
+  assert.equal(call.find('response.done')['response'].output[0].content[0].transcript, sentences.join(' '));
+});
+
+test('words that cannot be had are told also when no answer needs them', LIMIT, async () => {
+  await using server = await OpenAiServer.start();
+  server.failing = 'audio/transcriptions';
+  const call = await start(server, { audio: { input: { turn_detection: { type: 'server_vad', create_response: false } } } });
+  await call.say(hello);
+  await networkUntil(() => call.types().includes('conversation.item.input_audio_transcription.failed'));
+  const { item_id: id, error } = call.find('conversation.item.input_audio_transcription.failed');
+  assert.equal(id, call.find('input_audio_buffer.committed')['item_id']);
+  assert.equal(error.message, 'audio/transcriptions answered 500');
+});
 
 test('a cough is not answered', LIMIT, async () => {
   await using server = await OpenAiServer.start();

@@ -221,6 +221,11 @@ test("the client's model counts when the operator has set none", LIMIT, async ()
   calls.push(call);
   await call.start();
   assert.equal((await connected).path, '/v1/realtime?model=mine');
+  const chosen = server.connected();
+  const other = new TestCall(realtime({ upstream: server.url.replace(/\?.*/, ''), upstreamKey: KEY }), { model: 'realtime' });
+  calls.push(other);
+  await other.start();
+  assert.equal((await chosen).path, '/v1/realtime', 'the name of the agent chose it, and is no model');
 });
 
 test('an observer who comes before the server has answered sees one session, the right one', LIMIT, async () => {
@@ -237,4 +242,115 @@ test('an observer who comes before the server has answered sees one session, the
 test('without a server it does not start', () => {
   assert.throws(() => realtime({}), /--upstream/);
   assert.throws(() => realtime({ upstream: 'https://example.org' }), /--upstream/);
+});
+
+const connectionErrors = (call: TestCall): string[] =>
+  call.events.filter(({ type, error }) => type === 'error' && error.type === 'server_error').map(({ error }) => `${error.code}: ${error.message}`);
+
+test('a server that takes the connection and says nothing, or falls silent later, is given up for lost', LIMIT, async (t) => {
+  await using server = await RealtimeServer.start(KEY);
+  server.mute = true;
+  t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
+  const waiting = server.connected();
+  const call = new TestCall(realtime({ upstream: server.url, upstreamKey: KEY }));
+  calls.push(call);
+  await call.start();
+  await waiting;
+  server.mute = false;
+  t.mock.timers.tick(15_000);
+  await until(() => connectionErrors(call).length === 1);
+  assert.match(connectionErrors(call)[0], /^upstream_disconnected: .*\(no answer\)/);
+  const second = server.connected();
+  t.mock.timers.tick(250);
+  const upstream = await second;
+  await until(() => call.types().includes('session.created'));
+  upstream.say('1', 300, { open: true });
+  await until(() => call.types().includes('response.output_audio_transcript.delta'));
+  upstream.socket.pause();
+  t.mock.timers.tick(15_000);
+  await until(() => connectionErrors(call).length === 2);
+  assert.equal(call.find('response.done')['response'].status, 'failed');
+  await call.wait(500);
+  assert.equal(call.last('output_audio_buffer.stopped')['response_id'], 'resp_1', 'what had come is heard to its end');
+  assert.deepEqual(call.hangups, []);
+});
+
+test('a server that breaks off every session at once is not asked for ever', LIMIT, async (t) => {
+  await using server = await RealtimeServer.start(KEY);
+  t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
+  const { call } = await connect(server);
+  for (let pause = 250, broken = 1; pause <= 4000; pause *= 2, broken++) {
+    server.connections.at(-1)!.cut();
+    await until(() => connectionErrors(call).length === broken);
+    const again = server.connected();
+    t.mock.timers.tick(pause);
+    await (await again).next('session.update');
+    await until(() => call.types().filter((type) => type === 'session.updated').length === broken);
+  }
+  server.connections.at(-1)!.cut();
+  await until(() => call.hangups.length > 0);
+  assert.match(connectionErrors(call).at(-1)!, /^upstream_unavailable: .*broken off/);
+  assert.equal(server.connections.length, 6);
+});
+
+test('a server that closes for want of a valid key is not asked again', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server);
+  upstream.send({ type: 'error', error: { type: 'invalid_request_error', code: 'invalid_api_key', message: 'Revoked.' } });
+  upstream.socket.close(3000, 'invalid_request_error.invalid_api_key');
+  await until(() => call.hangups.length > 0);
+  const errors = call.events.filter(({ type }) => type === 'error').map(({ error }) => error.code);
+  assert.deepEqual(errors, ['invalid_api_key', 'upstream_unavailable']);
+  assert.match(call.last('error')['error'].message, /closed with 3000 invalid_request_error\.invalid_api_key/);
+});
+
+test('a new connection gets the updates that the server took or has not answered, and none that it refused', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server, { instructions: 'A' });
+  upstream.refuseSession = 'No such voice.';
+  call.send({ type: 'session.update', session: { type: 'realtime', audio: { output: { voice: 'none' } } } });
+  await until(() => call.types().includes('error'));
+  assert.equal(call.last('error')['error'].event_id, null, 'the client gave none');
+  call.send({ type: 'session.update', event_id: 'b', session: { type: 'realtime', instructions: 'B' } });
+  await until(() => call.types().includes('session.updated'));
+  upstream.socket.removeAllListeners('message');
+  call.send({ type: 'session.update', event_id: 'c', session: { type: 'realtime', tool_choice: 'none' } });
+  const again = server.connected();
+  upstream.cut();
+  const second = await again;
+  await until(() => call.last('session.updated')['session'].tool_choice === 'none');
+  const [first, asked] = second.received as unknown as { event_id: string; session: { instructions: string; tool_choice?: string; audio: { output: { voice?: string } } } }[];
+  assert.deepEqual([first.session.instructions, first.session.audio.output.voice, first.session.tool_choice], ['B', undefined, undefined]);
+  assert.deepEqual([asked.event_id, asked.session.tool_choice], ['c', 'none']);
+});
+
+test('what a server sends that is not as it should be goes on to the client, and harms nobody', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server);
+  const types = ['session.updated', 'response.created', 'response.done', 'response.output_audio.delta', 'response.output_audio.done', 'error',
+    'conversation.item.added', 'conversation.item.done', 'conversation.item.retrieved', 'conversation.item.deleted',
+    'conversation.item.input_audio_transcription.completed', 'input_audio_buffer.speech_started'];
+  const bodies = [{}, { session: null, item: null, response: null, error: null }, { session: 5, item: 'x', response: [], error: 'x', delta: 7, response_id: 1, item_id: {} },
+    { item: { id: 'i', type: 'message', content: [null, 4] } }];
+  for (const type of types) for (const body of bodies) upstream.socket.send(JSON.stringify({ type, ...body }));
+  for (const text of ['', '{', '[]', 'null', '{"type":null}']) upstream.socket.send(text);
+  upstream.say('1', 100);
+  await until(() => call.types().includes('output_audio_buffer.started') || (call.step(), false));
+  const again = server.connected();
+  upstream.cut();
+  await (await again).next('session.update');
+  await until(() => call.types().includes('session.updated'));
+  assert.deepEqual([call.hangups, call.logged], [[], []]);
+});
+
+test('an item that comes back with minutes of sound is told without it', LIMIT, async () => {
+  await using server = await RealtimeServer.start(KEY);
+  const { call, upstream } = await connect(server);
+  const item = (audio: string): object => ({ id: 'u', type: 'message', role: 'user', content: [{ type: 'input_audio', transcript: 'Hi', audio }] });
+  upstream.send({ type: 'conversation.item.retrieved', item: item('A'.repeat(400_000)) });
+  upstream.send({ type: 'conversation.item.retrieved', item: item('AAAA') });
+  await until(() => call.types().filter((type) => type === 'conversation.item.retrieved').length === 2);
+  const [long, short] = call.events.filter(({ type }) => type === 'conversation.item.retrieved');
+  assert.deepEqual(long['item'].content, [{ type: 'input_audio', transcript: 'Hi' }]);
+  assert.equal(short['item'].content[0].audio, 'AAAA');
 });

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import type { Agent } from '../../src/agents/agent.ts';
 import { Conversation } from '../../src/conversation/conversation.ts';
-import { parseSessionConfig } from '../../src/conversation/session-config.ts';
+import type { NewDialect } from '../../src/conversation/dialect.ts';
+import { realtimeDialect } from '../../src/conversation/realtime-dialect.ts';
+import { sessionConfigSchema } from '../../src/conversation/session-schema.ts';
 import { FRAME_DURATION } from '../media/wav.ts';
 
 export interface SentFrame {
@@ -30,6 +32,8 @@ export class TestCall {
   readonly logged: unknown[] = [];
   /** What the agent wrote to the log. */
   readonly said: object[] = [];
+  /** Bytes that the client's data channel takes in one message. */
+  maxEvent = 262_144;
   /** Where events go besides, for a real client. */
   deliver: (json: string) => void = () => {};
   now = 1000;
@@ -39,13 +43,14 @@ export class TestCall {
   #sequence = 65_530;
   #timestamp = 4_294_960_000;
 
-  constructor(agent: Agent, session: unknown = { type: 'realtime' }) {
+  constructor(agent: Agent, session: unknown = { type: 'realtime' }, dialect: NewDialect = realtimeDialect) {
     const unmendedLoss = (): number | null => this.unmendedLoss;
     const now = (): number => this.now;
     this.conversation = new Conversation({
       callId: 'rtc_test',
       agent,
-      session: parseSessionConfig(session),
+      dialect,
+      session: sessionConfigSchema.parse(session),
       now: this.now,
       port: {
         get now() {
@@ -58,8 +63,10 @@ export class TestCall {
           this.frames.push({ at: this.now, opus: opus.slice(), mediaTime, duration, marker });
         },
         sendEvent: (json) => {
+          if (Buffer.byteLength(json) > this.maxEvent) return false;
           this.events.push({ ...(JSON.parse(json) as { type: string }), at: this.now });
           this.deliver(json);
+          return true;
         },
         wake: () => {
           this.#awake = true;

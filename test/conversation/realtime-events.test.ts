@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { Agent, AgentCall, AgentResponse } from '../../src/agents/agent.ts';
 import { parrot } from '../../src/agents/parrot.ts';
 import { encodeWav, padded, readWav } from '../media/wav.ts';
+import { seededRandom } from '../support/random.ts';
 import { type SentEvent, TestCall } from './harness.ts';
 
 const speech = encodeWav(padded(readWav('interrupt.wav'), 200, 900));
@@ -132,6 +133,12 @@ test('a bad event gets an error that names field and event, and changes nothing'
     ['{', 'invalid_json', null],
     ['[]', 'invalid_event', null],
     ['{}', 'invalid_event', 'type'],
+    [{ type: 5 }, 'invalid_event', 'type'],
+    [{ type: 'session.update', session: { audio: { input: { format: { type: 'audio/pcm', rate: 16_000 } } } } }, 'invalid_value', 'session.audio.input.format.rate'],
+    [{ type: 'conversation.item.create', item: { type: 'message', role: 'assistant', content: [{ type: 'input_text', text: 'x' }] } }, 'invalid_value', 'item.content.0.type'],
+    [{ type: 'conversation.item.create', item: { type: 'function_call_output', call_id: 'a', output: 'é'.repeat(120_000) } }, 'item_too_large', 'item'],
+    [{ type: 'session.update', session: { note: 'é'.repeat(120_000) } }, 'session_too_large', 'session'],
+    [{ type: 'response.create', response: { metadata: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`k${i}`, ''])) } }, 'invalid_value', 'response.metadata'],
     [`{"type":"session.update","session":{"x":${'['.repeat(50_000)}${']'.repeat(50_000)}}}`, 'invalid_json', null],
     [{ type: 'no.such' }, 'unknown_event', 'type'],
     [{ type: 'constructor' }, 'unknown_event', 'type'],
@@ -139,7 +146,7 @@ test('a bad event gets an error that names field and event, and changes nothing'
     [{ type: 'response.create', response: { conversation: 'none' } }, 'invalid_value', 'response.conversation'],
     [{ type: 'response.create', response: { input: [] } }, 'invalid_value', 'response.input'],
     [{ type: 'response.create', response: { metadata: { a: 1 } } }, 'invalid_value', 'response.metadata.a'],
-    [{ type: 'session.update', session: { tools: [{ type: 'function' }] } }, 'invalid_value', 'session.tools.0.type'],
+    [{ type: 'session.update', session: { tools: [{ type: 'function' }] } }, 'invalid_value', 'session.tools.0.name'],
     [
       { type: 'session.update', session: { audio: { input: { turn_detection: { type: 'server_vad', idle_timeout_ms: 10 } } } } },
       'invalid_value',
@@ -200,6 +207,26 @@ test('items are added where the client says, retrieved and deleted', async () =>
   assert.equal(call.last('conversation.item.deleted')['item_id'], 'c');
   call.send({ type: 'conversation.item.retrieve', item_id: 'c' });
   assert.equal(call.last('error')['error'].code, 'item_not_found');
+});
+
+test('an event that is larger than the client takes is told as that, observers have it whole, and nobody fails', async () => {
+  const call = await new TestCall(parrot).start();
+  call.maxEvent = 65_536;
+  const seen: { type: string }[] = [];
+  call.conversation.observe((json) => seen.push(JSON.parse(json) as { type: string }));
+  call.send({ type: 'conversation.item.create', item: { id: 'a', type: 'function_call_output', call_id: 'x', output: 'y'.repeat(100_000) } });
+  assert.deepEqual(call.types(), ['session.created', 'error', 'error']);
+  const { type, code, message } = call.last('error')['error'];
+  assert.deepEqual([type, code], ['server_error', 'event_too_large']);
+  assert.match(message, /100\d{3} bytes .*conversation\.item\.done/);
+  assert.deepEqual(seen.map((event) => event.type), ['session.created', 'conversation.item.added', 'conversation.item.done']);
+  assert.equal(call.conversation.counters.eventsDropped, 2);
+});
+
+test('audio in events is refused while the session says that it is G.711', async () => {
+  const call = await new TestCall(parrot, { audio: { input: { format: { type: 'audio/pcmu' } } } }).start();
+  call.send({ type: 'input_audio_buffer.append', audio: 'AAAA' });
+  assert.deepEqual([call.last('error')['error'].code, call.last('error')['error'].param], ['input_audio_not_supported', 'audio']);
 });
 
 test('two hundred large items do not pile up', async () => {
@@ -288,6 +315,26 @@ test('push to talk: nothing happens until the client commits', async () => {
   call.send({ type: 'input_audio_buffer.clear' });
   call.send({ type: 'input_audio_buffer.commit' });
   assert.equal(call.last('error')['error'].code, 'input_audio_buffer_commit_empty');
+});
+
+test('threshold, prefix padding and silence duration of server_vad do what they say', async () => {
+  const hello = padded(readWav('hello.wav'), 1000, 2000);
+  const random = seededRandom(5);
+  const faint = { ...hello, samples: hello.samples.map((sample) => 0.2 * sample + 800 * (random() - 0.5)) };
+  const turnOf = async (detection: object, sound = hello): Promise<{ start: number; stoppedAt: number } | null> => {
+    const call = await new TestCall(parrot, { audio: { input: { turn_detection: { type: 'server_vad', ...detection } } } }).start();
+    await call.say(encodeWav(sound));
+    const started = call.events.find(({ type }) => type === 'input_audio_buffer.speech_started');
+    return started === undefined ? null : { start: started['audio_start_ms'] as number, stoppedAt: call.find('input_audio_buffer.speech_stopped').at };
+  };
+  const usual = (await turnOf({ prefix_padding_ms: 100 }))!;
+  const earlier = (await turnOf({ prefix_padding_ms: 400 }))!;
+  assert.equal(usual.start - earlier.start, 300);
+  const patient = (await turnOf({ silence_duration_ms: 1200 }))!;
+  assert.equal(patient.stoppedAt - usual.stoppedAt, 700);
+  assert.ok((await turnOf({ threshold: 0.5 }, faint))!.start > 300, 'faint words in noise are heard');
+  assert.equal(await turnOf({ threshold: 0.9 }, faint), null, 'they are not certain enough');
+  assert.ok((await turnOf({ threshold: 0.1 }, faint))!.start < 300, 'even the noise is');
 });
 
 test('turn detection can be switched off and on during the call', async () => {

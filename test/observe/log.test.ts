@@ -51,3 +51,10 @@ test('no secret reaches the log, wherever it stands', () => {
     assert.equal(lines.length, secrets.length * 3 + 2);
   }
 });
+
+test('a very short key is no reason to tear words apart', () => {
+  const { lines, logger } = collect({ pretty: false, redact: ['e', 'info', '$&'] });
+  logger.info({ peer: 'one', key: 'e', said: 'Bearer e' }, 'information: the key is e, or info or $&.');
+  const { time: _, ...line } = JSON.parse(lines[0]) as Record<string, unknown>;
+  assert.deepEqual(line, { level: '[redacted]', peer: 'one', key: '[redacted]', said: 'Bearer [redacted]', msg: 'information: the key is [redacted], or [redacted] or [redacted].' });
+});

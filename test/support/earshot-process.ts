@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import path from 'node:path';
 import { PROJECT } from './paths.ts';
 
@@ -140,37 +140,57 @@ export async function startDev(args: readonly string[] = [], env: Readonly<Recor
   };
 }
 
-/** A port that was free a moment ago. */
-export async function freeTcpPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+/** A port that was free a moment ago, and that this process has not given before. */
+export function freeTcpPort(): Promise<number> {
+  return freePorts(1, bindTcpOnce);
 }
 
-/** The first of `count` neighbouring UDP ports that were free a moment ago. */
-export async function freeUdpPort(count = 1): Promise<number> {
+/** The first of `count` neighbouring UDP ports that were free a moment ago, and that this process has not given before. */
+export function freeUdpPort(count = 1): Promise<number> {
+  return freePorts(count, bindUdpOnce);
+}
+
+/**
+ * Where the kernel picks no ports for others, each process of a test run walks from a place of its own: a port that it
+ * asks of the kernel could be given again, to itself or to whoever listens on port 0, before it is used.
+ */
+const FIRST_PORT = 10_000;
+const LAST_PORT = 32_000;
+let nextPort = FIRST_PORT + ((process.pid * 101) % (LAST_PORT - FIRST_PORT));
+
+async function freePorts(count: number, isFree: (port: number) => Promise<boolean>): Promise<number> {
   for (;;) {
-    const first = await bindOnce(0);
-    if (first === null || first + count > 65_536) continue;
-    const others = await Promise.all(Array.from({ length: count - 1 }, (_, i) => bindOnce(first + 1 + i)));
-    if (!others.includes(null)) return first;
+    const first = nextPort + count > LAST_PORT ? FIRST_PORT : nextPort;
+    nextPort = first + count;
+    const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(first + i)));
+    if (free.every(Boolean)) return first;
   }
 }
 
 /** Set by the test run in the environment of everything it starts, so that it can find what was left behind. */
 export const RUN_MARK = 'EARSHOT_TEST_RUN';
 
-async function bindOnce(port: number): Promise<number | null> {
+async function bindTcpOnce(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
+}
+
+async function bindUdpOnce(port: number): Promise<boolean> {
   const socket = createSocket('udp4');
   try {
     socket.bind(port, '127.0.0.1');
     await once(socket, 'listening');
-    return socket.address().port;
+    return true;
   } catch {
-    return null;
+    return false;
   } finally {
     socket.close();
   }

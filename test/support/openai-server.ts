@@ -29,6 +29,13 @@ export class OpenAiServer {
   reply: ChatReply = { text: 'Fine.' };
   /** Path that is answered with 500. */
   failing: string | null = null;
+  /** Path whose answer breaks off after its beginning. */
+  breaking: string | null = null;
+  /** Path that is never answered. */
+  hanging: string | null = null;
+  /** Sentences being spoken, now and at the most. */
+  speaking = 0;
+  mostSpeaking = 0;
   /** The chat stream stays open after its text. */
   endless = false;
   readonly #server: Server;
@@ -65,6 +72,13 @@ export class OpenAiServer {
       response.writeHead(401).end('{"error":{"message":"No."}}');
     } else if (path === this.failing) {
       response.writeHead(500).end('{"error":{"message":"Overloaded."}}');
+    } else if (path === this.hanging) {
+      this.requests.push(`${path} hangs`);
+    } else if (path === this.breaking) {
+      response.writeHead(200, { 'Content-Length': 1000 });
+      response.write(path === 'chat/completions' ? 'data: {"choices":[{"delta":{"content":"One two' : '{"text":"One');
+      await turnOfLoop();
+      response.destroy();
     } else if (path === 'audio/transcriptions') {
       this.requests.push('stt');
       this.recordings.push(body.length - body.indexOf('RIFF'));
@@ -76,6 +90,8 @@ export class OpenAiServer {
     } else {
       const { input } = JSON.parse(body.toString()) as { input: string };
       this.requests.push(`tts ${input}`);
+      this.mostSpeaking = Math.max(this.mostSpeaking, ++this.speaking);
+      response.once('close', () => this.speaking--);
       await speech(input, response);
     }
   }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { RealtimeServerEvent, SessionUpdateEvent } from 'openai/resources/realtime/realtime';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -21,10 +22,13 @@ export class RealtimeServer {
   refuse: number | null = null;
   #waiters: ((connection: RealtimeConnection) => void)[] = [];
 
-  private constructor(server: Server, key: string) {
+  /** Connections are taken, and not greeted. */
+  mute = false;
+
+  private constructor(server: Server, key: string, scheme: 'ws' | 'wss') {
     this.#server = server;
     this.#key = key;
-    this.url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}/v1/realtime?model=none`;
+    this.url = `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}/v1/realtime?model=none`;
     const sockets = new WebSocketServer({ noServer: true });
     server.on('upgrade', (request, socket, head) => {
       const status = this.refuse ?? (request.headers.authorization === `Bearer ${this.#key}` ? null : 401);
@@ -33,17 +37,19 @@ export class RealtimeServer {
         return;
       }
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
-        const connection = new RealtimeConnection(webSocket, request.url ?? '');
+        const connection = new RealtimeConnection(webSocket, request.url ?? '', !this.mute);
         this.connections.push(connection);
         for (const wake of this.#waiters.splice(0)) wake(connection);
       });
     });
   }
 
-  static async start(key: string): Promise<RealtimeServer> {
-    const server = createServer().listen(0, '127.0.0.1');
+  /** @param tls a certificate and its key, PEM, for `wss:` */
+  static async start(key: string, tls?: { readonly cert: string; readonly key: string }): Promise<RealtimeServer> {
+    const server = tls === undefined ? createServer() : createTlsServer(tls);
+    server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    return new RealtimeServer(server, key);
+    return new RealtimeServer(server, key, tls === undefined ? 'ws' : 'wss');
   }
 
   /** The next connection that is made. */
@@ -84,11 +90,11 @@ export class RealtimeConnection {
   #ids = 0;
   #waiters: { type: string; resolve: (event: Event) => void }[] = [];
 
-  constructor(socket: WebSocket, path: string) {
+  constructor(socket: WebSocket, path: string, greets: boolean) {
     this.socket = socket;
     this.path = path;
     socket.on('message', (data: Buffer) => this.#handle(JSON.parse(data.toString()) as Event));
-    this.send({ type: 'session.created', session: this.session });
+    if (greets) this.send({ type: 'session.created', session: this.session });
   }
 
   /** The next event of a type that has come, or comes. */

@@ -64,6 +64,23 @@ test('on a declared channel session.created comes unasked, and others carry no e
   caller.close();
 });
 
+test('an event that the peer cannot take is told as an error, and others go on', async () => {
+  const channel = { label: 'events', negotiated: true, id: 4 };
+  const offer = newOffer({ channels: [channel] });
+  const small = offer.offer.replace(/a=max-message-size:\d+/, 'a=max-message-size:600');
+  const { answer } = shard.createCall({ offer: small, session: SESSION, eventsChannelId: 4 });
+  const caller = new TestCaller(relay, shard.trunk, nextPort++, offer.accept(answer, performance.now()));
+  await caller.until('message');
+  caller.session.sendMessage(4, '{"type":"input_audio_buffer.clear"}', performance.now());
+  caller.drain();
+  await caller.until('message');
+  const [first, second] = caller.messages.map((json) => JSON.parse(json) as { type: string; error?: { code: string; message: string } });
+  assert.equal(first.error?.code, 'event_too_large');
+  assert.match(first.error?.message ?? '', /session\.created/);
+  assert.equal(second.type, 'input_audio_buffer.cleared');
+  caller.close();
+});
+
 test('a declared channel that the peer has no stream for, or no section, harms nobody', async () => {
   const offer = newOffer();
   // The client says that it takes four streams.

@@ -38,6 +38,28 @@ async function call(transceiver: Transceiver, session: Partial<CallRequest['sess
   return { caller, id, shard };
 }
 
+test('observers of calls on different shards each see and steer their own, several at once', async (t) => {
+  const transceiver = await start(t, { agents: ['parrot'] });
+  const calls = [await call(transceiver), await call(transceiver)];
+  assert.notEqual(formatAddress(calls[0].shard), formatAddress(calls[1].shard));
+  const logs = [[], [], []] as { type: string; session?: { instructions: string }; error?: { event_id: string } }[][];
+  const ended: string[] = [];
+  const follow = (id: string, log: (typeof logs)[number]): ReturnType<Transceiver['observe']> =>
+    transceiver.observe(id, { event: (json) => log.push(JSON.parse(json) as (typeof log)[number]), ended: (reason) => ended.push(reason) });
+  const [first, second, third] = [await follow(calls[0].id, logs[0]), await follow(calls[1].id, logs[1]), await follow(calls[1].id, logs[2])];
+  first.send('{"type":"session.update","session":{"type":"realtime","instructions":"one"}}');
+  second.send('{"type":"session.update","session":{"type":"realtime","instructions":"two"}}');
+  third.send('{"type":"response.cancel","event_id":"mine"}');
+  while (logs[0].length < 2 || logs[1].length < 2 || logs[2].length < 3) await new Promise(setImmediate);
+  assert.deepEqual(logs.map((log) => log.find(({ type }) => type === 'session.updated')?.session?.instructions), ['one', 'two', 'two']);
+  assert.deepEqual(logs.map((log) => log.filter(({ type }) => type === 'error').map(({ error }) => error?.event_id)), [[], [], ['mine']]);
+  await transceiver.hangup(calls[1].id, 'test');
+  while (ended.length < 2) await new Promise(setImmediate);
+  assert.deepEqual(ended, ['test', 'test'], 'and the call on the other shard goes on');
+  await assert.rejects(follow(calls[1].id.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A')), []), (error: CallError) => error.status === 404);
+  for (const { caller } of calls) caller.close();
+});
+
 test('calls are spread over the shards, each reached through its own trunk port, and any is found by its id', async (t) => {
   const transceiver = await start(t);
   const calls: Awaited<ReturnType<typeof call>>[] = [];

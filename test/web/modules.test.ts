@@ -85,6 +85,7 @@ interface Turn {
   start: number;
   end: number | null;
   interrupted: boolean;
+  fault: string | null;
   delay: number | null;
   words: string;
 }
@@ -129,6 +130,22 @@ test('turns have their words, and an answer its delay since the last word before
   assert.equal(conversation.responseDelay, 600);
 });
 
+test('an answer that fails has its place and its reason, whether it was heard or not', () => {
+  const conversation = new Conversation();
+  const fail = (at: number, id: string, error?: object): boolean =>
+    conversation.handle({ event: { type: 'response.done', response: { id, status: 'failed', status_details: { error }, output: [] } }, at });
+  assert.equal(fail(100, 'r1', { message: 'chat/completions answered 503' }), true);
+  conversation.handle({ event: { type: 'output_audio_buffer.started', response_id: 'r2' }, at: 200 });
+  fail(300, 'r2', { code: 'upstream_disconnected' });
+  conversation.handle({ event: { type: 'output_audio_buffer.stopped', response_id: 'r2' }, at: 400 });
+  fail(500, 'r3');
+  assert.deepEqual(conversation.turns.map(({ start, end, fault }) => [start, end, fault]), [
+    [100, 100, 'chat/completions answered 503'],
+    [200, 400, 'upstream_disconnected'],
+    [500, 500, 'failed'],
+  ]);
+});
+
 test('a conversation takes whatever a server sends', () => {
   const conversation = new Conversation();
   const types = ['session.created', 'input_audio_buffer.speech_stopped', 'output_audio_buffer.cleared', 'response.done', 'response.output_audio_transcript.delta'];
@@ -138,7 +155,7 @@ test('a conversation takes whatever a server sends', () => {
 });
 
 test('the time line shows the last half minute, and of what began before it the rest', () => {
-  const turn = (start: number, end: number | null): Turn => ({ who: 'you', start, end, interrupted: false, delay: null, words: '' });
+  const turn = (start: number, end: number | null): Turn => ({ who: 'you', start, end, interrupted: false, fault: null, delay: null, words: '' });
   assert.deepEqual(place([turn(3000, 6000)], 10_000).map(({ left, width }) => [left, width]), [[10, 10]]);
   const late = place([turn(0, 1000), turn(1000, 34_000), turn(37_000, null)], WINDOW + 10_000);
   assert.deepEqual(late.map(({ left, width }) => [left, width]), [[0, 80], [90, 10]]);
