@@ -22,7 +22,7 @@ export class Ears {
   readonly #offsets: number[][] = [];
   listening = false;
 
-  /** A socket for one more caller. While this listens, voice frames do not get to its handler. */
+  /** A socket for one more caller. While this listens, its handler sees no media: with some of it, it would report the rest lost. */
   readonly openSocket: OpenSocket = (handler) => this.#hosts.open(this.#between(handler));
 
   /** Of all frames that were sent while this listened: the median of each caller's counts as its place. */
@@ -41,17 +41,17 @@ export class Ears {
     this.#offsets.push(offsets);
     return {
       datagram: (data, from) => {
-        if (this.listening && isVoice(data)) offsets.push(this.#hosts.sentAt - rtpTimestamp(data) / 48);
-        else handler.datagram(data, from);
+        if (!this.listening || !isMedia(data)) handler.datagram(data, from);
+        else if (data.length > LONGEST_SILENCE) offsets.push(this.#hosts.sentAt - rtpTimestamp(data) / 48);
       },
       batchEnd: () => handler.batchEnd(),
     };
   }
 }
 
-/** SRTP that holds more than silence: RFC 7983 for the first byte, RFC 5761 for the second. */
-function isVoice(data: Uint8Array): boolean {
-  return data.length > LONGEST_SILENCE && data[0] >= 128 && data[0] < 192 && (data[1] < 192 || data[1] >= 224);
+/** SRTP, and not SRTCP: RFC 7983 for the first byte, RFC 5761 for the second. */
+function isMedia(data: Uint8Array): boolean {
+  return data[0] >= 128 && data[0] < 192 && (data[1] < 192 || data[1] >= 224);
 }
 
 /** Wraps after a day: no bench takes so long, but one may begin near the end. */

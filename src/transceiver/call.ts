@@ -51,6 +51,8 @@ export interface CallOptions {
 export const EVENTS_LABEL = 'oai-events';
 /** How long a call goes on that its agent has ended, ms: time for its last events, one retransmission included. */
 const LINGER_MS = 250;
+/** Bytes of events that may wait for a client that takes none: as much as browsers let wait on a channel. */
+const MAX_BACKLOG = 16 * 2 ** 20;
 /** How long it waits before that for the channel that carries them, when that is not open yet. */
 const EVENTS_OPEN_MS = 2_000;
 
@@ -231,6 +233,10 @@ export class Call implements ConversationPort {
   sendEvent(json: string): boolean {
     if (this.#eventsChannel === null) return true;
     this.#now = this.#host.now;
+    if (this.#session.bufferedAmount(this.#eventsChannel) > MAX_BACKLOG) {
+      this.hangup('events_backlog');
+      return true;
+    }
     try {
       this.#session.sendMessage(this.#eventsChannel, json, this.#now);
     } catch (error) {

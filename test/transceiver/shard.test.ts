@@ -81,6 +81,22 @@ test('an event that the peer cannot take is told as an error, and others go on',
   caller.close();
 });
 
+test('a client that takes no events does not have them pile up without end', async () => {
+  const offer = newOffer({ channels: [{ label: 'events', negotiated: true, id: 4 }] });
+  const { id, answer } = shard.createCall({ offer: offer.offer, session: SESSION, eventsChannelId: 4 });
+  const caller = new TestCaller(relay, shard.trunk, nextPort++, offer.accept(answer, performance.now()));
+  await caller.until('message');
+  let told = 0;
+  const observation = shard.observe(id, { event: () => told++, ended: () => undefined });
+  const update = JSON.stringify({ type: 'session.update', session: { type: 'realtime', instructions: 'x'.repeat(190_000) } });
+  // Nothing is read meanwhile: all of it waits.
+  for (let i = 0; i < 120; i++) observation.send(update);
+  while (!ended.includes(id)) await new Promise(setImmediate);
+  assert.equal(reading('earshot_calls_ended_total', { reason: 'events_backlog' }), 1);
+  assert.ok(told > 100, 'observers go on');
+  caller.close();
+});
+
 test('a declared channel that the peer has no stream for, or no section, harms nobody', async () => {
   const offer = newOffer();
   // The client says that it takes four streams.

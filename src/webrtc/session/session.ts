@@ -201,6 +201,11 @@ export class Session {
     this.#channels.send(channelId, data, now);
   }
 
+  /** Bytes that wait on a channel for their first transmission. */
+  bufferedAmount(channelId: number): number {
+    return this.#channels?.bufferedAmount(channelId) ?? 0;
+  }
+
   /** Takes new credentials of both sides (RFC 8445, section 9); media goes on over the old pair meanwhile. */
   restartIce(local: IceCredentials, remote: IceCredentials, now: number): void {
     this.#now = now;
