@@ -5,6 +5,7 @@ import { goals } from './setup-parts/goals.ts';
 import { MODES, type Mode } from './setup-parts/modes.ts';
 import { byCondition, mergeRows, printRows, type Row, summarise } from './setup-parts/rows.ts';
 import { MARKS, type Mark, type Setup, type SetupCaller } from './setup-parts/setup-times.ts';
+import { timeLine } from './setup-parts/time-line.ts';
 import { waterfall } from './setup-parts/waterfall.ts';
 import { commandLine } from './support/arguments.ts';
 import { finish, goal } from './support/report.ts';
@@ -28,6 +29,8 @@ const values = commandLine({
   rtts: { type: 'string' },
   losses: { type: 'string' },
   rounds: { type: 'string' },
+  /** Where to write the time line of each call: what crossed the path, and when. */
+  trace: { type: 'string' },
   /** Files that earlier runs wrote, parted by commas: puts them together and measures nothing. */
   merge: { type: 'string' },
 });
@@ -54,6 +57,7 @@ async function measureAll(): Promise<Results> {
   const wanted = (values.modes ?? (values.quick ? 'chromium,WARP' : 'all')).split(',').map((name) => name.trim());
   const chosen = (lossPercent: number): Mode[] =>
     MODES.filter(({ name, lossy }) => (values.modes !== undefined || lossy || lossPercent === 0) && wanted.some((end) => end === 'all' || name.endsWith(end)));
+  if (values.trace !== undefined) rmSync(values.trace, { force: true });
   const deployment = await DelayedDeployment.start();
   const callers = new Map<Mode, SetupCaller>();
   try {
@@ -82,7 +86,12 @@ async function measure(deployment: DelayedDeployment, callers: ReadonlyMap<Mode,
   for (let round = 0; round < rounds; round++) {
     for (const [mode, caller] of callers) {
       await deployment.path.impose({ roundTripMs, loss: lossPercent / 100, seed: round + 1 });
-      setups.get(mode)!.push(await caller.call(LIMIT_MS));
+      const setup = await caller.call(LIMIT_MS);
+      setups.get(mode)!.push(setup);
+      if (values.trace !== undefined) {
+        const title = `${mode.name}, ${roundTripMs} ms, ${lossPercent}% loss, round ${round + 1}`;
+        appendFileSync(values.trace, timeLine(title, setup, await deployment.path.crossings()));
+      }
     }
   }
   const rows = Array.from(setups, ([mode, runs]) => summarise({ mode: mode.name, roundTripMs, lossPercent }, runs, LIMIT_MS));
