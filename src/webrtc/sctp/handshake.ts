@@ -94,6 +94,7 @@ export class Handshake {
     const cookie = read?.cookie ?? null;
     if (read === null || cookie === null || cookie.length > this.#outbox.capacity - CHUNK_HEADER_BYTES) return null;
     if (this.timer.expiries === 0) rto.sample(now - this.#initSentAt);
+    else rto.endBackOff();
     this.timer.stop();
     this.#cookieEcho = encodeChunk(ChunkType.cookieEcho, 0, cookie);
     this.makeCookieEchoDue(rto.promptValue, now);

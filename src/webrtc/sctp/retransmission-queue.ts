@@ -65,7 +65,9 @@ export class RetransmissionQueue {
   #timedAt = 0;
   #sackSinceTimeout = false;
   #abandonedMessages = 0;
-  #isFirst = true;
+  /** What was sent before anything was acknowledged goes up to here; null while nothing is. */
+  #firstEnd: number | null = null;
+  #launchedAt = 0;
   #retransmissions = 0;
   #fastRetransmissions = 0;
 
@@ -109,9 +111,9 @@ export class RetransmissionQueue {
     this.#peerWindow = Math.max(0, advertised - this.#outstandingBytes);
   }
 
-  /** Nothing has been acknowledged yet, but perhaps with a gap. */
+  /** Not all has been acknowledged of what was sent before anything was. */
   get isFirst(): boolean {
-    return this.#isFirst;
+    return this.#firstEnd === null || tsnDistance(this.#firstEnd, this.#cumulativeTsn) < 0;
   }
 
   get abandonedMessages(): number {
@@ -202,7 +204,7 @@ export class RetransmissionQueue {
     this.#sackSinceTimeout = true;
     const outstandingBefore = this.#outstandingBytes;
     let ackedBytes = 0;
-    if (steps > 0) this.#isFirst = false;
+    if (steps > 0) this.#firstEnd ??= tsnAdd(this.#nextTsn, -1);
     for (let i = 0; i < steps; i++) ackedBytes += this.#leave(this.#chunks.shift()!, now);
     this.#cumulativeTsn = cumulativeTsn;
     const inRecovery = this.#recoveryExit !== null;
@@ -215,7 +217,8 @@ export class RetransmissionQueue {
     if (window !== null) this.peerWindow = window;
     this.#lookForward();
     if (steps > 0 || ackedBytes > 0) this.#rto.endBackOff();
-    if (steps > 0 || this.isEmpty) this.restartTimer(now);
+    if (this.isFirst && this.t3.isRunning && !this.isEmpty) this.t3.start(Math.max(now, this.#launchedAt + this.#timeout));
+    else if (steps > 0 || this.isEmpty) this.restartTimer(now);
     else if (!this.t3.isRunning) this.t3.start(now + this.#timeout);
     return steps > 0 || ackedBytes > 0 ? 'advanced' : 'unchanged';
   }
@@ -228,7 +231,7 @@ export class RetransmissionQueue {
     const probing = this.#peerWindow === 0 && this.#sackSinceTimeout;
     this.#sackSinceTimeout = false;
     if (!isHurried) this.#rto.backOff();
-    if (!this.#isFirst) this.congestion.timedOut();
+    if (!this.isFirst) this.congestion.timedOut();
     this.#recoveryExit = null;
     this.loseAll(now);
     if (!this.isEmpty) this.t3.start(now + this.#timeout);
@@ -270,12 +273,13 @@ export class RetransmissionQueue {
   }
 
   get #timeout(): number {
-    return this.#isFirst ? this.#rto.promptValue : this.#rto.value;
+    return this.isFirst ? this.#rto.promptValue : this.#rto.value;
   }
 
   #launch(chunk: OutboundChunk, now: number): void {
     const bytes = chunk.fragment.data.length;
     chunk.transmissions += 1;
+    this.#launchedAt = now;
     this.#outstandingBytes += bytes;
     this.#peerWindow = Math.max(0, this.#peerWindow - bytes);
     // The earliest outstanding TSN restarts the timer (section 6.3.2, rule R1 and 7.2.4, step 4).

@@ -111,23 +111,26 @@ test('what reports the last of all is the last report: what is missing then is s
   assert.ok(!queue.mayRetransmit, 'once is enough');
 });
 
-test('until something is acknowledged, a time-out waits for the round trip that is known and leaves the window', () => {
-  const { queue, sendLost } = inFlight(3, { roundTrip: 100 });
+test('until all that was sent first is acknowledged, a time-out waits for the round trip that is known and leaves the window', () => {
+  const { queue, sack, sendLost } = inFlight(4, { roundTrip: 50 });
   const before = queue.congestion.window;
-  assert.equal(queue.t3.at, 1.5 * 100 + 20);
-  assert.ok(queue.t3.expire(170));
-  assert.ok(queue.timedOut(170));
-  assert.equal(queue.t3.at, 170 + 2 * 170);
-  assert.equal(queue.congestion.window, before);
-  assert.deepEqual(sendLost(), [0, 1, 2]);
+  assert.equal(queue.t3.at, 1.5 * 50 + 20);
+  sack(1);
+  assert.equal(queue.t3.at, 1.5 * 50 + 20, 'the others were sent when the first was');
+  assert.ok(queue.t3.expire(95));
+  assert.ok(queue.timedOut(95));
+  assert.equal(queue.t3.at, 95 + 2 * 95);
+  assert.ok(queue.congestion.window >= before);
+  assert.deepEqual(sendLost(), [1, 2, 3]);
 });
 
 test('a time-out sends everything again, backs off, and counts unless it probes a closed window', () => {
-  const { queue, sack, sendLost } = inFlight(4);
+  const { queue, sack, sendLost, sendNew } = inFlight(1);
   sack(1);
-  assert.ok(queue.t3.expire(350));
-  assert.ok(queue.timedOut(350));
-  assert.equal(queue.t3.at, 350 + 2 * 300);
+  sendNew(3);
+  assert.ok(queue.t3.expire(300));
+  assert.ok(queue.timedOut(300));
+  assert.equal(queue.t3.at, 300 + 2 * 300);
   assert.equal(queue.congestion.window, 100);
   assert.equal(queue.outstandingBytes, 0);
   assert.deepEqual(sendLost(), [1, 2, 3]);
