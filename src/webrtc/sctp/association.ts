@@ -47,7 +47,7 @@ import type { StateCookie } from './state-cookie.ts';
  *
  * Deviations. There is one path and no address parameters (RFC 8261, section 6.1). DATA or SACK under our tag moves
  * COOKIE-ECHOED to ESTABLISHED like a COOKIE ACK: it proves that the peer has taken the cookie, and a lost COOKIE ACK
- * then costs nothing. A COOKIE ACK is repeated, three times at most, until something else of the peer comes: one that waits
+ * then costs nothing. A COOKIE ACK is repeated, three times at most, until the peer sends its own, or data: one that waits
  * for it has a timer of a second. A malformed INIT ACK is dropped rather than answered by ABORT; T1-init asks again.
  */
 export class SctpAssociation {
@@ -328,8 +328,9 @@ export class SctpAssociation {
 
   #handleEstablished(path: DataPath, now: number): boolean {
     this.#isUnconfirmed = false;
-    this.#handshake.timer.stop();
     const packet = this.#reader;
+    // A SACK does not say that the peer has our COOKIE ACK: dcSCTP takes and acknowledges data before.
+    if (packet.type === ChunkType.cookieAck || packet.type === ChunkType.data) this.#handshake.timer.stop();
     switch (packet.type) {
       case ChunkType.cookieAck:
         return true;

@@ -117,7 +117,7 @@ export class Handshake {
     return this.#cookieEcho;
   }
 
-  /** Acknowledges the peer's cookie; again when T1 runs out, unless something of the peer has stopped it: it may not know. */
+  /** Acknowledges the peer's cookie; again when T1 runs out, unless the peer has shown that it knows. */
   acknowledgeCookie(rto: RetransmissionTimeout, now: number): void {
     this.#outbox.bundle(encodeChunk(ChunkType.cookieAck, 0));
     if (this.timer.expiries < COOKIE_ACK_REPETITIONS) this.timer.start(now + rto.promptValue * 2 ** this.timer.expiries);

@@ -82,6 +82,17 @@ test('a COOKIE ACK is repeated to a peer of which nothing comes, and not for eve
   assert.equal(cookieAcks, 1 + 3);
 });
 
+test('a SACK does not end that: a peer may acknowledge data before it has its COOKIE ACK', () => {
+  const pair = new Pair(3, { delay: 50 });
+  let cookieAcks = 0;
+  pair.network.tap = (_, data) => (chunkTypes(data)[0] === ChunkType.cookieAck && cookieAcks++ === 0 ? 'drop' : 'pass');
+  pair.do(0, (peer, now) => peer.connect(now));
+  pair.network.run(() => pair.peers[1].state === 'established', 1_000);
+  pair.send(1, 1, patterned(9, 10));
+  pair.network.sleep(1_000);
+  assert.ok(cookieAcks > 1);
+});
+
 test('when both connect, each makes up for what the other loses: one and a half round trips later at most', () => {
   const delay = 50;
   const upAt = (lost: number): number => {
