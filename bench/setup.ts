@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AnswerTimes, placeCalls, printAnswerTimes, readAnswerTimes } from './setup-parts/answers.ts';
 import { DelayedDeployment } from './setup-parts/deployment.ts';
 import { goals } from './setup-parts/goals.ts';
