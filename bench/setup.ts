@@ -1,10 +1,11 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AnswerTimes, placeCalls, printAnswerTimes, readAnswerTimes } from './setup-parts/answers.ts';
 import { DelayedDeployment } from './setup-parts/deployment.ts';
 import { goals } from './setup-parts/goals.ts';
 import { MODES, type Mode } from './setup-parts/modes.ts';
 import { byCondition, mergeRows, printRows, type Row, summarise } from './setup-parts/rows.ts';
 import { MARKS, type Mark, type Setup, type SetupCaller } from './setup-parts/setup-times.ts';
+import { timeLine } from './setup-parts/time-line.ts';
 import { waterfall } from './setup-parts/waterfall.ts';
 import { commandLine } from './support/arguments.ts';
 import { finish, goal } from './support/report.ts';
@@ -15,7 +16,7 @@ import { percentile } from './support/stats.ts';
  * UDP path with delay and loss. Callers take turns within each round. Times count from the answer applied, in ms and in
  * round trips of the path; HTTP is not delayed and reported apart.
  *
- * The whole takes some eight minutes. It may be taken in parts, each with `--out`, that a last run puts together with
+ * The whole takes some twelve minutes. It may be taken in parts, each with `--out`, that a last run puts together with
  * `--merge`.
  */
 const values = commandLine({
@@ -28,6 +29,8 @@ const values = commandLine({
   rtts: { type: 'string' },
   losses: { type: 'string' },
   rounds: { type: 'string' },
+  /** Where to write the time line of each call: what crossed the path, and when. */
+  trace: { type: 'string' },
   /** Files that earlier runs wrote, parted by commas: puts them together and measures nothing. */
   merge: { type: 'string' },
 });
@@ -40,8 +43,8 @@ interface Results {
 
 const LIMIT_MS = 10_000;
 const ROUNDS = values.quick ? 3 : 5;
-/** With loss the 95th percentile is looked at. */
-const LOSSY_ROUNDS = values.quick ? 5 : 12;
+/** With loss the 95th percentile is looked at: of fewer calls it would be the slowest. */
+const LOSSY_ROUNDS = values.quick ? 5 : 24;
 const ANSWERS = values.quick ? 150 : 300;
 /** Of event loops, ms. */
 const ANSWER_LIMIT_MS = 2;
@@ -54,6 +57,7 @@ async function measureAll(): Promise<Results> {
   const wanted = (values.modes ?? (values.quick ? 'chromium,WARP' : 'all')).split(',').map((name) => name.trim());
   const chosen = (lossPercent: number): Mode[] =>
     MODES.filter(({ name, lossy }) => (values.modes !== undefined || lossy || lossPercent === 0) && wanted.some((end) => end === 'all' || name.endsWith(end)));
+  if (values.trace !== undefined) rmSync(values.trace, { force: true });
   const deployment = await DelayedDeployment.start();
   const callers = new Map<Mode, SetupCaller>();
   try {
@@ -82,7 +86,12 @@ async function measure(deployment: DelayedDeployment, callers: ReadonlyMap<Mode,
   for (let round = 0; round < rounds; round++) {
     for (const [mode, caller] of callers) {
       await deployment.path.impose({ roundTripMs, loss: lossPercent / 100, seed: round + 1 });
-      setups.get(mode)!.push(await caller.call(LIMIT_MS));
+      const setup = await caller.call(LIMIT_MS);
+      setups.get(mode)!.push(setup);
+      if (values.trace !== undefined) {
+        const title = `${mode.name}, ${roundTripMs} ms, ${lossPercent}% loss, round ${round + 1}`;
+        appendFileSync(values.trace, timeLine(title, setup, await deployment.path.crossings()));
+      }
     }
   }
   const rows = Array.from(setups, ([mode, runs]) => summarise({ mode: mode.name, roundTripMs, lossPercent }, runs, LIMIT_MS));

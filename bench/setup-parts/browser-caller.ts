@@ -56,9 +56,10 @@ export class BrowserCaller implements SetupCaller {
   async call(limitMs: number): Promise<Setup> {
     const { endpoint, negotiated } = this.#options;
     const orders = JSON.stringify({ endpoint, negotiated, limitMs });
-    const { answerMs, appliedAt, times, heardAt } = await this.#page.evaluate<PageResult>(`place(${orders})`);
-    const callerAudio = heardAt === null ? null : heardAt - (appliedAt - this.#ahead);
-    return { answerMs, times: { ...times, callerAudio } };
+    const { answerMs, times, heardAt, ...there } = await this.#page.evaluate<PageResult>(`place(${orders})`);
+    const appliedAt = there.appliedAt - this.#ahead;
+    const callerAudio = heardAt === null ? null : heardAt - appliedAt;
+    return { answerMs, appliedAt, times: { ...times, callerAudio } };
   }
 
   async close(): Promise<void> {
@@ -87,31 +88,40 @@ async function clockDifference(page: Page): Promise<number> {
   return best.ahead;
 }
 
-/** Plain WebRTC, with a look at the encoded frames for the moment when the first one comes. */
+/**
+ * Plain WebRTC, with a look at the frames that come, still encoded, for the moment of the first. A thread of its own looks,
+ * so that the page's does not make it late; on the way out there is nothing that a caller would not have.
+ */
 const PAGE = `<!doctype html><title>set-up</title><link rel="icon" href="data:,"><script type="module">
-  const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
-
+  const watcher = new Worker(URL.createObjectURL(new Blob([\`
+    onrtctransform = ({ transformer: { readable, writable } }) => {
+      let seen = false;
+      const look = new TransformStream({
+        transform(frame, controller) {
+          if (!seen) postMessage(performance.timeOrigin + performance.now());
+          seen = true;
+          controller.enqueue(frame);
+        },
+      });
+      void readable.pipeThrough(look).pipeTo(writable).catch(() => {});
+    };
+  \`])));
   globalThis.place = async ({ endpoint, negotiated, limitMs }) => {
-    const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', encodedInsertableStreams: true });
+    // Open before the call, as for a person, but not between calls: six browsers with open microphones are a load.
+    const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     const at = { ice: null, dtls: null, channel: null, created: null, agentAudio: null };
     let heardAt = null;
     let finish;
     const finished = new Promise((resolve) => (finish = resolve));
-    const mark = (name) => {
-      at[name] ??= performance.now();
+    const mark = (name, time = performance.now()) => {
+      at[name] ??= time;
       if (heardAt !== null && Object.values(at).every((time) => time !== null)) finish();
     };
-    const sender = pc.addTrack(microphone.getAudioTracks()[0], microphone);
-    const streams = sender.createEncodedStreams();
-    void streams.readable.pipeTo(streams.writable).catch(() => {});
-    const { readable, writable } = pc.getReceivers()[0].createEncodedStreams();
-    const look = new TransformStream({
-      transform(frame, controller) {
-        mark('agentAudio');
-        controller.enqueue(frame);
-      },
-    });
-    void readable.pipeThrough(look).pipeTo(writable).catch(() => {});
+    pc.addTrack(microphone.getAudioTracks()[0], microphone);
+    pc.getReceivers()[0].transform = new RTCRtpScriptTransform(watcher);
+    watcher.onmessage = ({ data }) => mark('agentAudio', data - performance.timeOrigin);
     pc.addEventListener('iceconnectionstatechange', () => pc.iceConnectionState === 'connected' && mark('ice'));
     const channel = pc.createDataChannel('oai-events', negotiated ? { negotiated: true, id: 0 } : {});
     channel.addEventListener('open', () => mark('channel'));
@@ -140,6 +150,7 @@ const PAGE = `<!doctype html><title>set-up</title><link rel="icon" href="data:,"
     setTimeout(finish, limitMs);
     await finished;
     pc.close();
+    for (const track of microphone.getTracks()) track.stop();
     const location = new URL(response.headers.get('Location'), endpoint);
     await fetch(location, { method: 'DELETE' });
     const times = Object.fromEntries(Object.entries(at).map(([name, time]) => [name, time === null ? null : time - answered]));

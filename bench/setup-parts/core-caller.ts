@@ -58,7 +58,7 @@ export class CoreCaller implements SetupCaller {
     const appliedAt = performance.now();
     const run = new SetupRun(offerer.accept(answer, appliedAt), appliedAt, negotiated);
     const times = await run.finish(limitMs);
-    return { answerMs: appliedAt - sentAt, times };
+    return { answerMs: appliedAt - sentAt, appliedAt: performance.timeOrigin + appliedAt, times };
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { seededRandom } from '../../test/support/random.ts';
 import { DeliveryQueue } from '../support/delivery-queue.ts';
+import { dissect } from './dissection.ts';
 
 /** What the path does to every datagram, both ways alike. */
 export interface PathConditions {
@@ -11,6 +12,17 @@ export interface PathConditions {
   readonly loss: number;
   /** The same seed loses the same datagrams, counted in the order in which they come. */
   readonly seed: number;
+}
+
+/** A datagram that went over the path, or was to. */
+export interface Crossing {
+  readonly from: 'caller' | 'server';
+  /** Unix time, ms. */
+  readonly sentAt: number;
+  /** The same at the other end; null when it was lost, or is under way. */
+  readonly arrivedAt: number | null;
+  /** {@link dissect} */
+  readonly what: string;
 }
 
 /**
@@ -25,8 +37,9 @@ export class DelayedPath {
   readonly #callers = new Map<string, Socket>();
   /** Both ways: the delay is the same for all. */
   readonly #inFlight = new DeliveryQueue();
+  #crossings: (Omit<Crossing, 'what' | 'arrivedAt'> & { arrivedAt: number | null; readonly data: Buffer })[] = [];
   #conditions: PathConditions = { roundTripMs: 0, loss: 0, seed: 1 };
-  #chance: { readonly in: () => number; readonly out: () => number } = { in: () => 1, out: () => 1 };
+  #chance: Readonly<Record<Crossing['from'], () => number>> = { caller: () => 1, server: () => 1 };
 
   private constructor(front: Socket, relay: { address: string; port: number }) {
     this.#front = front;
@@ -53,11 +66,16 @@ export class DelayedPath {
     return this.#inFlight.lateness;
   }
 
+  /** What has crossed since the callers were forgotten, in the order in which it was sent. */
+  get crossings(): readonly Crossing[] {
+    return this.#crossings.map(({ data, ...crossing }) => ({ ...crossing, what: dissect(data) }));
+  }
+
   /** From the next datagram on. What is under way arrives as it was to. */
   impose(conditions: PathConditions): void {
     this.#conditions = conditions;
     const { seed } = conditions;
-    this.#chance = { in: seededRandom(2 * seed), out: seededRandom(2 * seed + 1) };
+    this.#chance = { caller: seededRandom(2 * seed), server: seededRandom(2 * seed + 1) };
   }
 
   /** Forgets the callers, so that what still comes for them goes nowhere. */
@@ -65,6 +83,7 @@ export class DelayedPath {
     for (const socket of this.#callers.values()) socket.close();
     this.#callers.clear();
     this.#inFlight.clear();
+    this.#crossings = [];
   }
 
   /** Nothing passes any more. */
@@ -78,15 +97,25 @@ export class DelayedPath {
     let socket = this.#callers.get(name);
     if (!socket) {
       socket = createSocket('udp4');
-      socket.on('message', (back) => this.#send(this.#chance.out, () => this.#front.send(back, from.port, from.address)));
+      socket.on('message', (back) => this.#send('server', back, () => this.#front.send(back, from.port, from.address)));
       this.#callers.set(name, socket);
     }
     const { address, port } = this.#relay;
-    this.#send(this.#chance.in, () => socket.send(data, port, address));
+    this.#send('caller', data, () => socket.send(data, port, address));
   }
 
-  #send(chance: () => number, deliver: () => void): void {
+  #send(from: Crossing['from'], data: Buffer, deliver: () => void): void {
     const { roundTripMs, loss } = this.#conditions;
-    if (chance() >= loss) this.#inFlight.push(roundTripMs / 2, deliver);
+    const crossing = { from, data, sentAt: unixTime(), arrivedAt: null as number | null };
+    this.#crossings.push(crossing);
+    if (this.#chance[from]() < loss) return;
+    this.#inFlight.push(roundTripMs / 2, () => {
+      deliver();
+      crossing.arrivedAt = unixTime();
+    });
   }
+}
+
+function unixTime(): number {
+  return performance.timeOrigin + performance.now();
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import type { PathConditions } from './delayed-path.ts';
+import type { Crossing, PathConditions } from './delayed-path.ts';
 import type { PathOrder } from './path-worker.ts';
 
 /** A {@link DelayedPath} that runs in another thread. */
@@ -29,6 +29,11 @@ export class PathThread {
   /** How late the path delivered because the machine was busy, ms, one for each datagram. */
   async lateness(): Promise<number[]> {
     return (await this.#ask({ type: 'lateness' })) as number[];
+  }
+
+  /** What has crossed since conditions were last imposed. */
+  async crossings(): Promise<Crossing[]> {
+    return (await this.#ask({ type: 'crossings' })) as Crossing[];
   }
 
   async close(): Promise<void> {

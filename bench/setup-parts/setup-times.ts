@@ -15,6 +15,8 @@ export interface SetupTimes {
 export interface Setup {
   /** From the offer sent to the answer here: HTTP, which the path does not delay, ms. */
   readonly answerMs: number;
+  /** When the answer was applied: Unix time, ms. */
+  readonly appliedAt: number;
   readonly times: SetupTimes;
 }
 

@@ -10,7 +10,7 @@ import { type TransportAddress, formatAddress, parseAddress } from '../../src/wi
 import { RoutingKeys } from '../../src/wire/routing-token.ts';
 import { TestClient } from './support/client.ts';
 import { FakeTransceiver } from './support/fake-transceiver.ts';
-import { bindingRequest } from './support/stun.ts';
+import { bindingRequest, stunMessage } from './support/stun.ts';
 
 const SECRET = 'a secret for tests';
 const RTP = Buffer.from([0x80, 111, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 1, 2, 3]);
@@ -34,6 +34,19 @@ for (const engine of ['mmsg', 'dgram'] as const) {
         const v4 = parseAddress(`127.0.0.1:${relay.udp.port}`);
         assert.equal((await talk(v6, relay, transceiver)).family, 6);
         assert.equal((await talk(v4, relay, transceiver)).family, 4);
+      }));
+
+    it('carries a check and an answer that hold a DTLS datagram (SPED), byte for byte, up to 1,200 of them', () =>
+      withRelay(options, async (relay, transceiver) => {
+        const client = await TestClient.open(relay.udp);
+        const check = withDtls(bindingRequest(`${ufragFor(transceiver)}:abcd`), 1200);
+        client.send(check);
+        const arrived = await transceiver.next();
+        assert.deepEqual(Buffer.from(arrived.payload), check);
+        const answer = withDtls(stunMessage(0x0101, new Uint8Array(0)), 1200);
+        transceiver.send(arrived.relay, arrived.client, answer, true);
+        assert.deepEqual(await client.next(), answer);
+        await client.close();
       }));
 
     it('tells how long its rounds took', () =>
@@ -307,4 +320,14 @@ async function withRelay(options: RelayOptions, body: (relay: Relay, transceiver
 /** Waits for a counter, which another thread writes: there is no event to await. */
 async function counted(relay: Relay, key: RelayCounterKey, atLeast = 1): Promise<void> {
   while (relay.counters()[key] < atLeast) await delay(2);
+}
+
+/** The message with the attribute of SPED behind the others, so long in all. */
+function withDtls(message: Uint8Array, bytes: number): Buffer {
+  const attribute = Buffer.alloc(bytes - message.length, 0x16);
+  attribute.writeUInt16BE(0xc070, 0);
+  attribute.writeUInt16BE(attribute.length - 4, 2);
+  const whole = Buffer.concat([message, attribute]);
+  whole.writeUInt16BE(whole.length - 20, 2);
+  return whole;
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { get } from 'node:http';
+import { Agent, get, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +35,21 @@ test('a browser page of another origin may call and read what it needs', async (
   const refused = await server.post('/v1/realtime/calls', OFFER, { key: 'wrong', headers });
   assert.equal(refused.status, 401);
   assert.equal(refused.headers.get('access-control-allow-origin'), '*', 'or the page could not read why');
+});
+
+test('a connection stays open for the next offer, longer than load balancers keep it', async () => {
+  await using server = await startServer();
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const ports = new Set<number | undefined>();
+  for (let i = 0; i < 2; i++) {
+    const request = get(`${server.url}/healthz`, { agent });
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    ports.add(response.socket.localPort);
+    assert.equal(response.headers['keep-alive'], 'timeout=72');
+    await once(response.resume(), 'end');
+  }
+  agent.destroy();
+  assert.equal(ports.size, 1);
 });
 
 test('OPTIONS says what an endpoint takes, also to clients that are no browser', async () => {

@@ -117,9 +117,9 @@ export class DataChannels {
     this.#association.handlePacket(data, now);
   }
 
-  /** What was sent and is not acknowledged at `at` is sent again then, if not earlier. */
-  hurry(at: number): void {
-    this.#association.hurry(at);
+  /** See `SctpAssociation.hurry`. */
+  hurry(roundTripTime: number | null, at: number): void {
+    this.#association.hurry(roundTripTime, at);
   }
 
   handleTimeout(now: number): void {

@@ -200,6 +200,16 @@ export class DtlsEndpoint {
     this.#flights.roundTripTime = time;
   }
 
+  /** The same when only an upper bound is known. */
+  set longestRoundTripTime(time: number) {
+    this.#flights.longestRoundTripTime = time;
+  }
+
+  /** Milliseconds that the peer took to answer a flight that was sent once; null when no flight was. */
+  get measuredRoundTrip(): number | null {
+    return this.#flights.measuredRoundTrip;
+  }
+
   /** The peer has one of {@link flightDatagrams}, as something else than DTLS tells: the others are repeated without it. */
   confirmDelivery(datagram: Uint8Array): void {
     this.#flights.confirm(datagram);
@@ -356,6 +366,7 @@ export class DtlsEndpoint {
       switch (outcome) {
         case 'taken':
           accepted = true;
+          if (this.#state === 'handshaking' && fragment.sequence > this.#answered) this.#flights.answered(this.#now);
           // Any part of the next flight acknowledges all of ours (RFC 9147, section 7.1), when it is not forged.
           if (this.#state === 'handshaking' && epoch > 0 && this.#handshake.acknowledges) this.#flights.stop();
           this.#handleMessages(epoch);

@@ -61,6 +61,9 @@ export class FlightSender {
   #datagrams: SealedDatagram[] = [];
   #firstTimeout = defaultTimeout;
   #timeout = defaultTimeout;
+  /** When the flight was sent first; null when it was sent again, or answered. */
+  #timedFrom: number | null = null;
+  #measured: number | null = null;
   #sentAt = Number.NEGATIVE_INFINITY;
   #deadline = Number.POSITIVE_INFINITY;
 
@@ -86,6 +89,16 @@ export class FlightSender {
     this.#firstTimeout = Math.min(Math.max(1.5 * time, minTimeout), maxFirstTimeout);
   }
 
+  /** The same when the round trip takes so long at most: it shortens the time-out, if anything. */
+  set longestRoundTripTime(time: number) {
+    this.#firstTimeout = Math.min(this.#firstTimeout, Math.max(1.5 * time, minTimeout));
+  }
+
+  /** How long the answer to a flight that was sent once has taken, ms; null when there was none. */
+  get measuredRoundTrip(): number | null {
+    return this.#measured;
+  }
+
   /** The datagrams of the flight that may be missing at the peer, as they were sent last. */
   get datagrams(): readonly Uint8Array[] {
     return this.#datagrams.map(({ data }) => data);
@@ -99,6 +112,13 @@ export class FlightSender {
     this.#timeout = this.#firstTimeout;
     this.#deadline = awaitsAnswer ? now + this.#timeout : Number.POSITIVE_INFINITY;
     this.#sendPending(now);
+    this.#timedFrom = now;
+  }
+
+  /** The answer begins to come in. */
+  answered(now: number): void {
+    if (this.#timedFrom !== null) this.#measured = now - this.#timedFrom;
+    this.#timedFrom = null;
   }
 
   /** Forgets the flight: its answer is complete. */
@@ -174,6 +194,7 @@ export class FlightSender {
   }
 
   #sendAgain(now: number): void {
+    this.#timedFrom = null;
     if (this.#deadline !== Number.POSITIVE_INFINITY) this.#deadline = now + this.#timeout;
     if (this.#pending.length === 0) this.#pending = this.#items.map(whole);
     this.#sendPending(now);

@@ -64,7 +64,7 @@ interface Transaction {
 /** Ta: milliseconds between any two checks while connecting (RFC 8445, section 14.2). */
 const PACING = 50;
 /** Milliseconds until an unanswered check is followed by another: doubled from the first to the last. */
-const FIRST_BACK_OFF = 100;
+const FIRST_BACK_OFF = 50;
 const CONSENT_BACK_OFF = 500;
 const LAST_BACK_OFF = 1_600;
 /** Milliseconds from an answer to the next check: even between these, so that many clients do not fall into step. */

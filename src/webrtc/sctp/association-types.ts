@@ -12,6 +12,8 @@ export interface SctpOptions {
   readonly now: number;
   /** Set when both sides' INIT chunks have travelled with offer and answer (SNAP): the association is born established. */
   readonly agreed?: SctpAgreement;
+  /** What something else has measured of the path, ms; null or left out when nothing has. */
+  readonly roundTripTime?: number | null;
   /** Largest SCTP packet, bytes; default 1160, which fits a DTLS record in a 1200-byte datagram. */
   readonly mtu?: number;
   /** Memory for data that cannot be delivered yet, bytes; default 1 MiB. */

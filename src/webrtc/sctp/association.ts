@@ -47,7 +47,8 @@ import type { StateCookie } from './state-cookie.ts';
  *
  * Deviations. There is one path and no address parameters (RFC 8261, section 6.1). DATA or SACK under our tag moves
  * COOKIE-ECHOED to ESTABLISHED like a COOKIE ACK: it proves that the peer has taken the cookie, and a lost COOKIE ACK
- * then costs nothing. A malformed INIT ACK is dropped rather than answered by ABORT; T1-init asks again.
+ * then costs nothing. A COOKIE ACK is repeated, three times at most, until the peer sends its own, or data: one that waits
+ * for it has a timer of a second. A malformed INIT ACK is dropped rather than answered by ABORT; T1-init asks again.
  */
 export class SctpAssociation {
   readonly counters: SctpCounters = {
@@ -83,7 +84,7 @@ export class SctpAssociation {
   constructor(options: SctpOptions) {
     this.#options = options;
     this.#now = options.now;
-    this.#rto = new RetransmissionTimeout(options.agreed && RTO_INITIAL_AGREED);
+    this.#rto = new RetransmissionTimeout(options.agreed && RTO_INITIAL_AGREED, options.roundTripTime ?? null);
     const mtu = (options.mtu ?? DEFAULT_MTU) & ~3;
     this.#pmdcs = mtu - COMMON_HEADER_BYTES - DATA_OVERHEAD_BYTES;
     this.#outbox = new Outbox(options.localPort, options.remotePort, mtu);
@@ -110,7 +111,7 @@ export class SctpAssociation {
     this.#now = now;
     if (this.#state !== 'closed' || this.#closeReason !== null) return;
     this.#state = 'cookie-wait';
-    this.#handshake.sendInit(this.#rto.value, now);
+    this.#handshake.sendInit(this.#rto.promptValue, now);
   }
 
   /** Takes one SCTP packet: the payload of one DTLS record. */
@@ -134,14 +135,17 @@ export class SctpAssociation {
     this.#path?.received.packetEnd(now);
   }
 
-  /** Brings the next retransmission forward to `at`: somebody knows better than our estimate of the path. */
-  hurry(at: number): void {
-    this.#path?.hurry(at);
+  /** Brings the next retransmission forward to `at`: something else has heard of the peer, and may have measured the path (ms). */
+  hurry(roundTripTime: number | null, at: number): void {
+    if (roundTripTime !== null && this.#rto.smoothedRoundTrip === null) this.#rto.sample(roundTripTime);
+    this.#handshake.timer.hurry(at);
+    if (!this.#isSettingUp) this.#path!.retransmissions.t3.hurry(at);
   }
 
   handleTimeout(now: number): void {
     this.#now = now;
-    if (this.#handshake.timer.expire(now)) this.#setupTimedOut(now);
+    const { isHurried } = this.#handshake.timer;
+    if (this.#handshake.timer.expire(now)) this.#setupTimedOut(isHurried, now);
     if (this.#shutdown.timer.expire(now)) this.#shutdownTimedOut(now);
     if (this.#isSettingUp) return;
     this.#path!.handleTimeout(now);
@@ -325,6 +329,8 @@ export class SctpAssociation {
   #handleEstablished(path: DataPath, now: number): boolean {
     this.#isUnconfirmed = false;
     const packet = this.#reader;
+    // A SACK does not say that the peer has our COOKIE ACK: dcSCTP takes and acknowledges data before.
+    if (packet.type === ChunkType.cookieAck || packet.type === ChunkType.data) this.#handshake.timer.stop();
     switch (packet.type) {
       case ChunkType.cookieAck:
         return true;
@@ -359,7 +365,7 @@ export class SctpAssociation {
     if (isStaleCookie && this.#state === 'cookie-echoed') {
       // The set-up begins anew (section 5.2.6); what has been sent with the cookie is sent again with the next one.
       this.#state = 'cookie-wait';
-      this.#handshake.sendInit(this.#rto.value, now);
+      this.#handshake.sendInit(this.#rto.promptValue, now);
     }
     return true;
   }
@@ -391,9 +397,9 @@ export class SctpAssociation {
     if (verdict.type === 'restart') return this.#restart(verdict.cookie, now);
     if (verdict.type === 'established') {
       if (verdict.isNewPeer || this.#isUnconfirmed) this.#openPath(verdict.cookie.peer);
-      this.#outbox.bundle(encodeChunk(ChunkType.cookieAck, 0));
       if (this.#isUnconfirmed) this.#beginAnew(now);
       this.#establish(now);
+      this.#handshake.acknowledgeCookie(this.#rto, now);
       return true;
     }
     this.#drop(verdict.type === 'stale' ? 'stale-cookie' : 'invalid-cookie');
@@ -473,13 +479,15 @@ export class SctpAssociation {
     this.#events.push({ type: 'established' });
   }
 
-  #setupTimedOut(now: number): void {
+  #setupTimedOut(isHurried: boolean, now: number): void {
+    if (!this.#isSettingUp) return this.#handshake.acknowledgeCookie(this.#rto, now);
     if (this.#handshake.hasFailed) return this.#end('setup-timeout');
-    this.#rto.backOff();
-    if (this.#state === 'cookie-wait') return this.#handshake.sendInit(this.#rto.value, now);
+    // What was brought forward says nothing of the path.
+    if (!isHurried) this.#rto.backOff();
+    if (this.#state === 'cookie-wait') return this.#handshake.sendInit(this.#rto.promptValue, now);
     this.#path!.retransmissions.loseAll(now);
     this.#newEvent();
-    this.#handshake.makeCookieEchoDue(this.#rto.value, now);
+    this.#handshake.makeCookieEchoDue(this.#rto.promptValue, now);
   }
 
   // ---- end

@@ -90,7 +90,6 @@ export class DataPath {
   readonly #reassembly: Reassembly;
   readonly #outbound: OutboundQueue;
   readonly #rto: RetransmissionTimeout;
-  #isHurried = false;
   readonly #events: DataPathEvents;
   readonly #receiveWindow: number;
   readonly #maxReceiveMessageSize: number;
@@ -169,26 +168,11 @@ export class DataPath {
     this.retransmissions.restartTimer(now);
   }
 
-  /** See `SctpAssociation.hurry`. */
-  hurry(at: number): void {
-    const { t3 } = this.retransmissions;
-    if (!t3.isRunning || t3.at <= at) return;
-    t3.start(at);
-    this.#isHurried = true;
-  }
-
   handleTimeout(now: number): void {
     this.retransmissions.congestion.newEvent(this.retransmissions.outstandingBytes);
     if (this.received.delay.expire(now)) this.received.acknowledgeNow();
-    if (this.retransmissions.t3.expire(now)) {
-      if (this.retransmissions.timedOut(now)) this.#errors += 1;
-      // What was brought forward says nothing of the path: the next time-out is no longer for it.
-      if (this.#isHurried) {
-        this.#rto.endBackOff();
-        this.retransmissions.restartTimer(now);
-      }
-      this.#isHurried = false;
-    }
+    const { isHurried } = this.retransmissions.t3;
+    if (this.retransmissions.t3.expire(now) && this.retransmissions.timedOut(now, isHurried)) this.#errors += 1;
     if (this.reconfig.timer.expire(now)) {
       // While data is lost too, T3-rtx has counted the error and backed off already.
       if (this.retransmissions.isEmpty) {
@@ -379,10 +363,10 @@ export class DataPath {
     const { fragment } = chunk;
     const { message } = fragment;
     // A retransmission, or what fills the congestion window while more waits, asks to be acknowledged at once
-    // (RFC 7053): a delayed SACK would only stall the sender.
+    // (RFC 7053): a delayed SACK would only stall the sender. So does what is sent first, which somebody waits for.
     const stalls = !this.#outbound.isEmpty && this.retransmissions.isWindowFull;
     const flags =
-      (chunk.transmissions > 1 || stalls || this.#rto.smoothedRoundTrip === null ? FLAG_IMMEDIATE : 0) |
+      (chunk.transmissions > 1 || stalls || this.retransmissions.isFirst ? FLAG_IMMEDIATE : 0) |
       (message.ordered ? 0 : FLAG_UNORDERED) |
       (fragment.begins ? FLAG_BEGINS : 0) |
       (fragment.ends ? FLAG_ENDS : 0);

@@ -3,7 +3,7 @@ import { encodeInit, encodeInitAck, type InitParameters, newInit, readInit } fro
 import type { Outbox } from './outbox.ts';
 import { CHUNK_HEADER_BYTES, ChunkType, encodeChunk, type PacketReader } from './packet.ts';
 import { CauseCode, encodeCauseU32, encodeParameter, joinParameters } from './parameters.ts';
-import { COOKIE_LIFE, MAX_INIT_RETRANSMISSIONS } from './protocol-parameters.ts';
+import { COOKIE_ACK_REPETITIONS, COOKIE_LIFE, MAX_INIT_RETRANSMISSIONS } from './protocol-parameters.ts';
 import type { RetransmissionTimeout } from './rto.ts';
 import { openCookie, sealCookie, type StateCookie } from './state-cookie.ts';
 import { Timer } from './timer.ts';
@@ -94,9 +94,10 @@ export class Handshake {
     const cookie = read?.cookie ?? null;
     if (read === null || cookie === null || cookie.length > this.#outbox.capacity - CHUNK_HEADER_BYTES) return null;
     if (this.timer.expiries === 0) rto.sample(now - this.#initSentAt);
+    else rto.endBackOff();
     this.timer.stop();
     this.#cookieEcho = encodeChunk(ChunkType.cookieEcho, 0, cookie);
-    this.makeCookieEchoDue(rto.value, now);
+    this.makeCookieEchoDue(rto.promptValue, now);
     if (read.unrecognized.length > 0) {
       const cause = encodeParameter(CauseCode.unrecognizedParameters, joinParameters(read.unrecognized));
       this.#outbox.bundle(encodeChunk(ChunkType.error, 0, cause));
@@ -114,6 +115,12 @@ export class Handshake {
     if (!this.#isCookieEchoDue) return null;
     this.#isCookieEchoDue = false;
     return this.#cookieEcho;
+  }
+
+  /** Acknowledges the peer's cookie; again when T1 runs out, unless the peer has shown that it knows. */
+  acknowledgeCookie(rto: RetransmissionTimeout, now: number): void {
+    this.#outbox.bundle(encodeChunk(ChunkType.cookieAck, 0));
+    if (this.timer.expiries < COOKIE_ACK_REPETITIONS) this.timer.start(now + rto.promptValue * 2 ** this.timer.expiries);
   }
 
   /** T1 has run out for the last time. */

@@ -15,6 +15,8 @@ export const RTO_INITIAL_AGREED = 250;
  * be sent twice each time; 300 ms leaves room for the round trip of a nearby peer.
  */
 export const RTO_MIN = 300;
+/** What a peer may take for an answer that it does not delay, beyond one and a half round trips, ms. */
+export const PROMPT_SLACK = 20;
 /** RTO.Max (RFC: 60 s). After an outage of the network the association should come back within seconds. */
 export const RTO_MAX = 5_000;
 /** RTO.Alpha and RTO.Beta as divisors. */
@@ -26,6 +28,8 @@ export const MAX_BURST = 4;
 export const ASSOCIATION_MAX_RETRANSMISSIONS = 10;
 /** Max.Init.Retransmits. */
 export const MAX_INIT_RETRANSMISSIONS = 8;
+/** How often COOKIE ACK is sent again to a peer of which nothing comes. */
+export const COOKIE_ACK_REPETITIONS = 3;
 /** HB.interval: how long the association is silent before a heartbeat is sent. */
 export const HEARTBEAT_INTERVAL = 30_000;
 /** Valid.Cookie.Life. */

@@ -11,7 +11,8 @@ import { Timer } from './timer.ts';
  * DATA chunks from their first transmission until they are acknowledged: SACK processing (RFC 9260, section 6.2.1),
  * the T3-rtx timer (6.3), fast retransmit (7.2.4), and giving messages up (RFC 3758, section 3.5).
  *
- * Deviations, both because a real-time peer cannot wait for long timers. A chunk may be fast retransmitted again when
+ * Deviations, all because a real-time peer cannot wait for long timers. What is sent before anything has been acknowledged
+ * asks for that at once, and is sent again, all of it, when no answer can still be under way. A chunk may be fast retransmitted again when
  * data first sent after its last transmission has been acknowledged three times (the RFC allows it once). And news from
  * the peer ends the back-off of T3-rtx (the RFC waits for the next round trip that can be measured).
  *
@@ -64,6 +65,9 @@ export class RetransmissionQueue {
   #timedAt = 0;
   #sackSinceTimeout = false;
   #abandonedMessages = 0;
+  /** What was sent before anything was acknowledged goes up to here; null while nothing is. */
+  #firstEnd: number | null = null;
+  #launchedAt = 0;
   #retransmissions = 0;
   #fastRetransmissions = 0;
 
@@ -105,6 +109,11 @@ export class RetransmissionQueue {
 
   set peerWindow(advertised: number) {
     this.#peerWindow = Math.max(0, advertised - this.#outstandingBytes);
+  }
+
+  /** Not all has been acknowledged of what was sent before anything was. */
+  get isFirst(): boolean {
+    return this.#firstEnd === null || tsnDistance(this.#firstEnd, this.#cumulativeTsn) < 0;
   }
 
   get abandonedMessages(): number {
@@ -195,6 +204,7 @@ export class RetransmissionQueue {
     this.#sackSinceTimeout = true;
     const outstandingBefore = this.#outstandingBytes;
     let ackedBytes = 0;
+    if (steps > 0) this.#firstEnd ??= tsnAdd(this.#nextTsn, -1);
     for (let i = 0; i < steps; i++) ackedBytes += this.#leave(this.#chunks.shift()!, now);
     this.#cumulativeTsn = cumulativeTsn;
     const inRecovery = this.#recoveryExit !== null;
@@ -207,27 +217,31 @@ export class RetransmissionQueue {
     if (window !== null) this.peerWindow = window;
     this.#lookForward();
     if (steps > 0 || ackedBytes > 0) this.#rto.endBackOff();
-    if (steps > 0 || this.isEmpty) this.restartTimer(now);
-    else if (!this.t3.isRunning) this.t3.start(now + this.#rto.value);
+    if (this.isFirst && this.t3.isRunning && !this.isEmpty) this.t3.start(Math.max(now, this.#launchedAt + this.#timeout));
+    else if (steps > 0 || this.isEmpty) this.restartTimer(now);
+    else if (!this.t3.isRunning) this.t3.start(now + this.#timeout);
     return steps > 0 || ackedBytes > 0 ? 'advanced' : 'unchanged';
   }
 
-  /** T3-rtx ran out (section 6.3.3). True when it counts against the peer, false for a probe of a closed window. */
-  timedOut(now: number): boolean {
+  /**
+   * T3-rtx ran out (section 6.3.3), or was brought forward, which says nothing of the path. True when it counts against the
+   * peer, false for a probe of a closed window.
+   */
+  timedOut(now: number, isHurried = false): boolean {
     const probing = this.#peerWindow === 0 && this.#sackSinceTimeout;
     this.#sackSinceTimeout = false;
-    this.#rto.backOff();
-    this.congestion.timedOut();
+    if (!isHurried) this.#rto.backOff();
+    if (!this.isFirst) this.congestion.timedOut();
     this.#recoveryExit = null;
     this.loseAll(now);
-    if (!this.isEmpty) this.t3.start(now + this.#rto.value);
+    if (!this.isEmpty) this.t3.start(now + this.#timeout);
     return !probing;
   }
 
   /** Starts T3-rtx anew if anything waits for an acknowledgement. */
   restartTimer(now: number): void {
     this.t3.stop();
-    if (!this.isEmpty) this.t3.start(now + this.#rto.value);
+    if (!this.isEmpty) this.t3.start(now + this.#timeout);
   }
 
   /** All that is in flight is to be sent again. */
@@ -258,13 +272,18 @@ export class RetransmissionQueue {
     return skipped === 0 ? null : { newCumulativeTsn: tsnAdd(this.#cumulativeTsn, skipped), streams };
   }
 
+  get #timeout(): number {
+    return this.isFirst ? this.#rto.promptValue : this.#rto.value;
+  }
+
   #launch(chunk: OutboundChunk, now: number): void {
     const bytes = chunk.fragment.data.length;
     chunk.transmissions += 1;
+    this.#launchedAt = now;
     this.#outstandingBytes += bytes;
     this.#peerWindow = Math.max(0, this.#peerWindow - bytes);
     // The earliest outstanding TSN restarts the timer (section 6.3.2, rule R1 and 7.2.4, step 4).
-    if (!this.t3.isRunning || chunk === this.#chunks.at(0)) this.t3.start(now + this.#rto.value);
+    if (!this.t3.isRunning || chunk === this.#chunks.at(0)) this.t3.start(now + this.#timeout);
   }
 
   /** A chunk is acknowledged for good; the bytes that were not acknowledged before. */
@@ -322,12 +341,15 @@ export class RetransmissionQueue {
   }
 
   #countMisses(below: number, now: number): void {
+    // Early retransmit (RFC 5827): when the last of all has arrived, nothing will report for a third time.
+    const isLastReport = this.#outbound.isEmpty && this.#chunks.at(this.#chunks.length - 1)?.state === 'acked';
+    const needed = isLastReport ? 1 : FAST_RETRANSMIT_MISSES;
     const highestTsn = tsnAdd(this.#cumulativeTsn, 1 + below);
     for (let i = 0; i < below; i++) {
       const chunk = this.#chunks.at(i)!;
       if (chunk.state !== 'in-flight' || tsnDistance(chunk.missingSince, highestTsn) <= 0) continue;
       chunk.misses += 1;
-      if (chunk.misses < FAST_RETRANSMIT_MISSES) continue;
+      if (chunk.misses < needed) continue;
       chunk.misses = 0;
       this.#fastRetransmissions += 1;
       this.#lose(chunk, i, now);

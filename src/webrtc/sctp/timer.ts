@@ -4,6 +4,8 @@ export class Timer {
   at = Infinity;
   /** Expiries since `stop()`. */
   expiries = 0;
+  /** True when it runs out earlier than was meant first. */
+  isHurried = false;
 
   get isRunning(): boolean {
     return this.at !== Infinity;
@@ -11,6 +13,14 @@ export class Timer {
 
   start(at: number): void {
     this.at = at;
+    this.isHurried = false;
+  }
+
+  /** Runs out at `at`, if it is running and not to run out earlier. */
+  hurry(at: number): void {
+    if (!this.isRunning || this.at <= at) return;
+    this.at = at;
+    this.isHurried = true;
   }
 
   stop(): void {

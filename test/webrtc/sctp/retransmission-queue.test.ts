@@ -8,7 +8,7 @@ import { tsnAdd } from '../../../src/webrtc/sctp/serial.ts';
 const FIRST_TSN = 0xfffffffd;
 
 /** A queue with `count` chunks of 100 bytes in flight since time 0, one message each. */
-function inFlight(count: number, limits: { maxRetransmits?: number; streamId?: (i: number) => number } = {}): {
+function inFlight(count: number, limits: { maxRetransmits?: number; roundTrip?: number; streamId?: (i: number) => number } = {}): {
   queue: RetransmissionQueue;
   sack: (offset: number, ...gaps: number[]) => SackVerdict;
   sendLost: () => number[];
@@ -16,6 +16,7 @@ function inFlight(count: number, limits: { maxRetransmits?: number; streamId?: (
 } {
   const outbound = new OutboundQueue(100, 0, () => {});
   const rto = new RetransmissionTimeout();
+  if (limits.roundTrip !== undefined) rto.sample(limits.roundTrip);
   const queue = new RetransmissionQueue({ initialTsn: FIRST_TSN, mayAbandon: true, pmdcs: 100, outbound, rto });
   queue.peerWindow = 100_000;
   const enqueue = (i: number): void => {
@@ -60,14 +61,14 @@ test('what is acknowledged leaves the flight once, by gap or cumulatively', () =
 });
 
 test('what a peer takes back is in flight again', () => {
-  const { queue, sack } = inFlight(6);
+  const { queue, sack } = inFlight(7);
   sack(0, 2, 6);
-  assert.equal(queue.outstandingBytes, 100);
+  assert.equal(queue.outstandingBytes, 200);
   sack(0, 3, 4);
-  assert.equal(queue.outstandingBytes, 400);
+  assert.equal(queue.outstandingBytes, 500);
   sack(0);
-  assert.equal(queue.outstandingBytes, 600);
-  sack(6);
+  assert.equal(queue.outstandingBytes, 700);
+  sack(7);
   assert.equal(queue.outstandingBytes, 0);
 });
 
@@ -99,17 +100,43 @@ test('a repeated SACK is no missing report', () => {
   assert.ok(!queue.mayRetransmit);
 });
 
+test('what reports the last of all is the last report: what is missing then is sent again', () => {
+  const { queue, sack, sendLost, sendNew } = inFlight(4);
+  sack(1, 2, 2);
+  assert.ok(!queue.mayRetransmit, 'another packet is on its way');
+  sack(1, 2, 3);
+  assert.deepEqual(sendLost(), [1]);
+  sendNew(2);
+  sack(1, 2, 4);
+  assert.ok(!queue.mayRetransmit, 'once is enough');
+});
+
+test('until all that was sent first is acknowledged, a time-out waits for the round trip that is known and leaves the window', () => {
+  const { queue, sack, sendLost } = inFlight(4, { roundTrip: 50 });
+  const before = queue.congestion.window;
+  assert.equal(queue.t3.at, 1.5 * 50 + 20);
+  sack(1);
+  assert.equal(queue.t3.at, 1.5 * 50 + 20, 'the others were sent when the first was');
+  assert.ok(queue.t3.expire(95));
+  assert.ok(queue.timedOut(95));
+  assert.equal(queue.t3.at, 95 + 2 * 95);
+  assert.ok(queue.congestion.window >= before);
+  assert.deepEqual(sendLost(), [1, 2, 3]);
+});
+
 test('a time-out sends everything again, backs off, and counts unless it probes a closed window', () => {
-  const { queue, sendLost } = inFlight(3);
-  assert.ok(queue.t3.expire(500));
-  assert.ok(queue.timedOut(500));
-  assert.equal(queue.t3.at, 1500);
+  const { queue, sack, sendLost, sendNew } = inFlight(1);
+  sack(1);
+  sendNew(3);
+  assert.ok(queue.t3.expire(300));
+  assert.ok(queue.timedOut(300));
+  assert.equal(queue.t3.at, 300 + 2 * 300);
   assert.equal(queue.congestion.window, 100);
   assert.equal(queue.outstandingBytes, 0);
-  assert.deepEqual(sendLost(), [0, 1, 2]);
-  queue.acknowledge(tsnAdd(FIRST_TSN, 0), 0, new Uint8Array(0), 0, 0, 600);
+  assert.deepEqual(sendLost(), [1, 2, 3]);
+  queue.acknowledge(tsnAdd(FIRST_TSN, 1), 0, new Uint8Array(0), 0, 0, 600);
   assert.equal(queue.peerWindow, 0);
-  assert.equal(queue.t3.at, 1100, 'news from the peer ended the back-off');
+  assert.equal(queue.t3.at, 900, 'news from the peer ended the back-off');
   assert.ok(!queue.timedOut(2000), 'the peer lives, its window is closed');
   assert.ok(queue.timedOut(4000), 'nothing came since');
 });

@@ -67,6 +67,44 @@ test('a lost COOKIE ACK does not delay the set-up when data of the peer follows'
   assert.equal(pair.peers[0].state, 'established');
 });
 
+test('a COOKIE ACK is repeated to a peer of which nothing comes, and not for ever', () => {
+  const pair = new Pair(3, { delay: 50 });
+  let cookieEchoes = 0;
+  let cookieAcks = 0;
+  pair.network.tap = (_, data) => {
+    const [first] = chunkTypes(data);
+    if (first === ChunkType.cookieEcho) return cookieEchoes++ === 0 ? 'pass' : 'drop';
+    return first === ChunkType.cookieAck && cookieAcks++ === 0 ? 'drop' : 'pass';
+  };
+  pair.connect(0);
+  assert.deepEqual([pair.peers[0].state, cookieAcks], ['established', 2]);
+  pair.network.sleep(20_000);
+  assert.equal(cookieAcks, 1 + 3);
+});
+
+test('a SACK does not end that: a peer may acknowledge data before it has its COOKIE ACK', () => {
+  const pair = new Pair(3, { delay: 50 });
+  let cookieAcks = 0;
+  pair.network.tap = (_, data) => (chunkTypes(data)[0] === ChunkType.cookieAck && cookieAcks++ === 0 ? 'drop' : 'pass');
+  pair.do(0, (peer, now) => peer.connect(now));
+  pair.network.run(() => pair.peers[1].state === 'established', 1_000);
+  pair.send(1, 1, patterned(9, 10));
+  pair.network.sleep(1_000);
+  assert.ok(cookieAcks > 1);
+});
+
+test('when both connect, each makes up for what the other loses: one and a half round trips later at most', () => {
+  const delay = 50;
+  const upAt = (lost: number): number => {
+    const pair = new Pair(7, { delay }, [{ roundTripTime: 2 * delay }, { roundTripTime: 2 * delay }]);
+    let sent = 0;
+    pair.network.tap = () => (sent++ === lost ? 'drop' : 'pass');
+    return pair.connect(0, 1).network.now;
+  };
+  const clean = upAt(-1);
+  for (let lost = 0; lost < 8; lost++) assert.ok(upAt(lost) <= clean + 1.5 * 2 * delay + 20, `packet ${lost} lost: up after ${upAt(lost)} ms`);
+});
+
 test('nobody answers: the set-up is given up', () => {
   const pair = new Pair(4, { loss: 1 });
   pair.do(0, (peer, now) => peer.connect(now));

@@ -112,6 +112,13 @@ test('with SNAP the first message of an agreed channel is there after one round 
   assert.deepEqual([call.caller.times.message, call.server.times.message], [RTT + 10, 1.5 * RTT]);
 });
 
+test('without SNAP the association is up a round trip after DTLS, since both sides begin', () => {
+  const channels = [{ label: 'oai-events', negotiated: true, id: 0 }];
+  const call = new TwoSessions({ ...PLAIN, minDelay: HALF, snap: false, channels });
+  call.run(1_000);
+  assert.deepEqual([call.caller.times.channel, call.server.times.channel], [3 * RTT, 3.5 * RTT]);
+});
+
 test('a session that ends while it holds back what it may send early is never ready to send', () => {
   const call = talkative(SPED);
   call.run(HALF + 5);
