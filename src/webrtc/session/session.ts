@@ -7,12 +7,13 @@ import type { IceCredentials } from '../ice/credentials.ts';
 import type { IceLiteAgent } from '../ice/lite-agent.ts';
 import type { RandomSource } from '../machine.ts';
 import { ReceivedFrames } from '../rtp/received-frames.ts';
-import { RtpSession, type RtpFrame } from '../rtp/rtp-session.ts';
+import { RtpSession } from '../rtp/rtp-session.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import { SrtpReceiver } from '../srtp/srtp-receiver.ts';
 import { SrtpSender } from '../srtp/srtp-sender.ts';
 import { DtlsInStun } from './dtls-in-stun.ts';
 import { PacketQueue } from './packet-queue.ts';
+import { audioOutput, frameToSend, timeoutOutput, transmit } from './reused-outputs.ts';
 import type { SessionCloseReason, SessionDataOptions, SessionDropReason, SessionOptions, SessionOutput, SessionStats } from './session-types.ts';
 
 /**
@@ -528,8 +529,6 @@ export class Session {
   }
 }
 
-type Writable<T> = { -readonly [K in keyof T]: T[K] };
-
 /**
  * Bytes of media and data that leave before the peer has proven who it is, and with that, that it receives them: some four
  * seconds of speech. What is over is not sent.
@@ -545,20 +544,3 @@ const ACKNOWLEDGEMENT_SLACK = 20;
  * only when it has read that answer, forgets its own flight when data under our keys come in the same go.
  */
 const FIRST_ANSWER_HOLD = 10;
-const EMPTY = new Uint8Array(0);
-const NOWHERE: TransportAddress = { family: 4, ip: new Uint8Array(4), port: 0 };
-
-/**
- * What every packet fills anew: one of each for all sessions of the thread. With hundreds of calls an object of each
- * session's own has left the processor's caches by the time that its next packet comes.
- */
-const audioOutput: Writable<Extract<SessionOutput, { type: 'audio' }>> = { type: 'audio', payload: EMPTY, sequence: 0, timestamp: 0, marker: false };
-const transmitOutput: Writable<Extract<SessionOutput, { type: 'transmit' }>> = { type: 'transmit', data: EMPTY, to: NOWHERE };
-const timeoutOutput = { type: 'timeout' as const, at: Infinity };
-const frameToSend: Writable<RtpFrame> = { payload: EMPTY, payloadType: 0, timestamp: 0, marker: false };
-
-function transmit(data: Uint8Array, to: TransportAddress): SessionOutput {
-  transmitOutput.data = data;
-  transmitOutput.to = to;
-  return transmitOutput;
-}
