@@ -32,7 +32,8 @@ const guessed = new TrunkCookies('a secret that the attacker guessed');
 interface Kind {
   readonly name: string;
   readonly to: typeof relay;
-  /** How many addresses it comes from. */
+  /** The first of the addresses that it comes from, and how many. */
+  readonly first?: number;
   readonly sources: number;
   readonly packets: readonly Uint8Array[];
 }
@@ -45,8 +46,8 @@ const KINDS: readonly Kind[] = [
   { name: 'forged tokens', to: relay, sources: PER_NETWORK, packets: variants((i) => bindingRequest(`${forgedUfrag(i)}:x`)) },
   { name: 'tokens of an old secret', to: relay, sources: PER_NETWORK, packets: variants(() => bindingRequest(`${task.oldUfrag}:x`)) },
   { name: 'malformed STUN', to: relay, sources: PER_NETWORK, packets: variants(malformed) },
-  // Each from an address of its own: the flood of the flow table.
-  { name: 'a seen token, replayed', to: relay, sources: 100 * PER_NETWORK, packets: [seen] },
+  // Each from an address of its own, the flood of the flow table; and of nothing else: what follows on a flow is forwarded.
+  { name: 'a seen token, replayed', to: relay, first: PER_NETWORK, sources: 100 * PER_NETWORK, packets: [seen] },
   { name: 'spoofed trunk', to: trunk, sources: PER_NETWORK, packets: variants(spoofedTrunk) },
 ];
 
@@ -82,10 +83,10 @@ function attack(): AttackResult {
     const due = Math.min(Math.floor(((now - start) * task.rate) / 1000) - total, BATCH);
     for (let n = 0; n < due; n++, total++) {
       const k = total % KINDS.length;
-      const { to, sources, packets } = KINDS[k];
+      const { to, first = 0, sources, packets } = KINDS[k];
       const packet = packets[sent[k] % packets.length];
       outgoing.memory.set(packet, outgoing.slotAt(outgoing.used));
-      outgoing.from((ATTACKER_NETWORK - 1) * PER_NETWORK + (sent[k]++ % sources));
+      outgoing.from((ATTACKER_NETWORK - 1) * PER_NETWORK + first + (sent[k]++ % sources));
       outgoing.push(packet.length, 4, to.ip, 0, to.port);
     }
     if (outgoing.used > 0) outgoing.send(fd);
