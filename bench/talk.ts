@@ -84,7 +84,7 @@ function report(rows: readonly Row[], args: BenchArguments): void {
       of(echo.mouthToEar, 'p99'),
       count(scenario === 'echo' ? echo.gaps : parrot.gaps),
       of(scenario === 'echo' ? echo.gaps : parrot.gaps, 'max'),
-      count(echo.ownGaps),
+      count(scenario === 'echo' ? echo.ownGaps : parrot.ownGaps),
       of(parrot.response),
       of(parrot.response, 'p95'),
       of(parrot.bargeIn),

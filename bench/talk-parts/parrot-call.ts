@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { OPUS_SILENCE } from '../../src/media/opus.ts';
 import { encodeWav, inRoom, padded, readWav, soundBounds } from '../../test/media/wav.ts';
+import type { Stalls } from './stalls.ts';
 import type { CallScript } from './talk-load.ts';
 
 /** In ms. */
@@ -15,6 +16,8 @@ export type ParrotFigures = {
   pacing: number[];
   /** Stretches within an answer in which nothing could be played. */
   gaps: number[];
+  /** Those that would not have been, had the callers' process run all the time. */
+  ownGaps: number[];
 };
 
 const FRAME_MS = 20;
@@ -37,8 +40,8 @@ const interruption = saying('interrupt.wav');
 const [silence] = encodeWav({ rate: 48_000, samples: new Int16Array(960) });
 
 /** Speaks to `parrot`, lets it answer, speaks over that, and lets it answer to that too. */
-export const parrotCall: CallScript<ParrotFigures> = (talker, { rounds, earMs }) => {
-  const figures: ParrotFigures = { response: [], bargeIn: [], heardError: [], pacing: [], gaps: [] };
+export const parrotCall: CallScript<ParrotFigures> = (talker, { rounds, earMs }, stalls) => {
+  const figures: ParrotFigures = { response: [], bargeIn: [], heardError: [], pacing: [], gaps: [], ownGaps: [] };
   let queue: readonly Uint8Array[] = [];
   let said = 0;
   let sentAt: number[] = [];
@@ -78,7 +81,7 @@ export const parrotCall: CallScript<ParrotFigures> = (talker, { rounds, earMs })
       truncatedMs = null;
       const speaking = say(interruption);
       await until(over);
-      judge(cut, pauses, earMs, figures);
+      judge(cut, pauses, earMs, stalls, figures);
       const stoppedAt = cut[cut.length - 1].at;
       answer = [];
       const spoken = await speaking;
@@ -87,7 +90,7 @@ export const parrotCall: CallScript<ParrotFigures> = (talker, { rounds, earMs })
       await until(() => answer.length > 0);
       figures.response.push(answer[0].at - spoken.to);
       await until(over);
-      judge(answer, pauses, earMs, figures);
+      judge(answer, pauses, earMs, stalls, figures);
     }
     return figures;
   };
@@ -103,17 +106,28 @@ function span(frames: Heard): number {
 }
 
 /** Adds pacing and gaps of one answer. */
-function judge(frames: Heard, pauses: readonly number[], earMs: number, figures: ParrotFigures): void {
+function judge(frames: Heard, pauses: readonly number[], earMs: number, stalls: Stalls, figures: ParrotFigures): void {
   const offsets = frames.map(({ timestamp, at }) => at - timestamp / 48);
   const middle = offsets.toSorted((a, b) => a - b)[offsets.length >> 1];
   figures.pacing.push(...offsets.map((offset) => Math.abs(offset - middle)));
   const quickest = Math.min(...offsets);
-  const inTime = frames.filter((_, i) => offsets[i] - quickest <= earMs).sort((a, b) => a.timestamp - b.timestamp);
+  const lateness = offsets.map((offset) => offset - quickest);
+  const all = gaps(frames, lateness, pauses, earMs);
+  const others = gaps(frames, lateness.map((ms, i) => (ms > earMs ? ms - stalls.within(frames[i].at - ms, frames[i].at) : ms)), pauses, earMs);
+  figures.gaps.push(...others);
+  figures.ownGaps.push(...all.slice(0, Math.max(0, all.length - others.length)));
+}
+
+/** Lengths of the stretches that an ear misses to which only what comes `earMs` late at most is in time. */
+function gaps(frames: Heard, lateness: readonly number[], pauses: readonly number[], earMs: number): number[] {
+  const inTime = frames.filter((_, i) => lateness[i] <= earMs).sort((a, b) => a.timestamp - b.timestamp);
+  const found: number[] = [];
   for (let i = 1; i < inTime.length; i++) {
     const gap = (inTime[i].timestamp - inTime[i - 1].timestamp) / 48 - FRAME_MS;
     const pause = pauses.some((timestamp) => timestamp > inTime[i - 1].timestamp && timestamp < inTime[i].timestamp);
-    if (gap > 0 && !pause) figures.gaps.push(gap);
+    if (gap > 0 && !pause) found.push(gap);
   }
+  return found;
 }
 
 function isSilence(payload: Uint8Array): boolean {
