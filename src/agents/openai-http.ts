@@ -30,8 +30,12 @@ export async function transcribe(endpoint: Endpoint, wav: Uint8Array<ArrayBuffer
   form.set('file', new Blob([wav], { type: 'audio/wav' }), 'turn.wav');
   const path = 'audio/transcriptions';
   const response = await post(endpoint, path, form, {}, signal);
-  const { text } = await reading(path, response.json() as Promise<{ text?: string }>);
-  return text?.trim() ?? '';
+  try {
+    const { text } = (await response.json()) as { text?: string };
+    return text?.trim() ?? '';
+  } catch (error) {
+    throw brokeOff(path, error);
+  }
 }
 
 /** A chat completion as it is made: text in pieces, function calls whole. */
@@ -39,10 +43,8 @@ export async function* chat(endpoint: Endpoint, request: object, signal: AbortSi
   const path = 'chat/completions';
   const response = await postJson(endpoint, path, { ...request, stream: true }, signal);
   const calls: { id: string; name: string; arguments: string }[] = [];
-  for await (const data of whole(path, serverSentEvents(response))) {
-    if (data === '[DONE]') break;
-    const { choices, error } = await reading(path, Promise.resolve(data).then((json) => JSON.parse(json) as ChatChunk));
-    if (error) throw new EndpointError(`${path} broke off`, { cause: new Error(error.message) });
+  for await (const { choices, error } of whole(path, chatChunks(response))) {
+    if (error) throw brokeOff(path, new Error(error.message));
     const delta = choices?.[0]?.delta;
     if (delta?.content) yield { type: 'text', text: delta.content };
     for (const { index, id, function: part } of delta?.tool_calls ?? []) {
@@ -99,18 +101,23 @@ async function post({ url, key }: Endpoint, path: string, body: string | FormDat
 /** Nobody waits longer on the phone for an answer to begin. */
 const ANSWER_MS = 30_000;
 
-/** What an endpoint sends, read to its end. @throws {EndpointError} when it cannot be. */
-function reading<T>(path: string, body: Promise<T>): Promise<T> {
-  return body.catch((error: unknown) => {
-    throw new EndpointError(`${path} broke off`, { cause: error });
-  });
+function brokeOff(path: string, cause: unknown): EndpointError {
+  return new EndpointError(`${path} broke off`, { cause });
 }
 
+/** What an endpoint sends, to its end. @throws {EndpointError} when it cannot be read. */
 async function* whole<T>(path: string, parts: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* parts;
   } catch (error) {
-    throw new EndpointError(`${path} broke off`, { cause: error });
+    throw brokeOff(path, error);
+  }
+}
+
+async function* chatChunks(response: Response): AsyncGenerator<ChatChunk> {
+  for await (const data of serverSentEvents(response)) {
+    if (data === '[DONE]') return;
+    yield JSON.parse(data) as ChatChunk;
   }
 }
 
