@@ -20,7 +20,7 @@ export interface ConversationPort {
   readonly unmendedLoss: number | null;
   /** One message for the data channel, which is open. False when it is larger than the client takes. */
   sendEvent(json: string): boolean;
-  /** `tick` is wanted from now on, see `Conversation.wantsTick`. */
+  /** `tick` is wanted from now on, see `Conversation.wantsTick`. May be said again while it still is. */
   wake(): void;
   /** The call should end. `close` may be called from within, or later. */
   hangup(reason: string): void;

@@ -22,7 +22,7 @@ import { AgentHost } from './agent-host.ts';
 import type { ConversationCounters, ConversationDump, ConversationLog, ConversationOptions, ConversationPort, ConversationState } from './conversation-port.ts';
 import type { Command, Dialect, Fault, MessageItem, Notice, ResponseOverrides } from './dialect.ts';
 import { Downlink } from './downlink.ts';
-import { EventOutlet, type EventReceiver } from './event-outlet.ts';
+import { EventOutlet, type EventReceiver, isTooLargeToTell, MAX_TOLD } from './event-outlet.ts';
 import { addItem, executeItemCommand, refusal, type Refusal } from './item-commands.ts';
 import { ItemList } from './items.ts';
 import { Responses } from './responses.ts';
@@ -52,8 +52,6 @@ export class Conversation {
   #ids = 0;
   /** A response was asked for before the agent was there, or while the last one was still being heard. */
   #responseWanted: ResponseOverrides | null = null;
-  /** The port ticks. */
-  #awake = false;
   /** Brings audio that comes in events to the agent's rate. */
   #resampler: Resampler | null = null;
   /** When the agent is asked to speak again because nobody has said anything. */
@@ -181,7 +179,6 @@ export class Conversation {
     this.#uplink?.tick(now);
     this.#responses.tick(now);
     if (this.#idleAt !== null && now >= this.#idleAt) this.#idleTimeout();
-    this.#awake = this.wantsTick;
   }
 
   /** To be called when nothing is due: work is done ahead that the next tick would have to wait for. */
@@ -236,9 +233,7 @@ export class Conversation {
   }
 
   #wake(): void {
-    if (this.#awake || this.#state !== 'open') return;
-    this.#awake = true;
-    this.#port.wake();
+    if (this.#state === 'open') this.#port.wake();
   }
 
   // --- the agent -----------------------------------------------------------------------------------------------
@@ -478,8 +473,8 @@ export class Conversation {
       return refusal('cannot_update_voice', 'The voice cannot be changed any more: the caller has heard it.', 'session.audio.output.voice');
     }
     const session = updateSession(this.#session, patch);
-    if (Buffer.byteLength(JSON.stringify(session)) > MAX_SESSION) {
-      return refusal('session_too_large', `The session would be larger than ${MAX_SESSION} bytes.`, 'session');
+    if (isTooLargeToTell(session)) {
+      return refusal('session_too_large', `The session would be larger than ${MAX_TOLD} bytes.`, 'session');
     }
     this.#session = session;
     if (this.#host.session !== null) this.#listen();
@@ -552,8 +547,6 @@ export class Conversation {
 }
 
 const SILENT: ConversationLog = { info: () => {}, error: () => {} };
-/** A message on the data channel carries 256 KiB; the session is told in one. */
-const MAX_SESSION = 200_000;
 const MIN_COMMIT_MS = 100;
 /** Hz, of audio that comes in events. */
 const EVENT_AUDIO_RATE = 24_000;

@@ -2,6 +2,13 @@
 import type { Dialect, Fault, FaultCode, Notice } from './dialect.ts';
 import type { Session } from './session-config.ts';
 
+/** Bytes that the session, or an item, may have as JSON: each is told in one event, and a data channel carries 256 KiB in one. */
+export const MAX_TOLD = 200_000;
+
+export function isTooLargeToTell(value: object): boolean {
+  return Buffer.byteLength(JSON.stringify(value)) > MAX_TOLD;
+}
+
 /** Takes one event as JSON. */
 export type EventReceiver = (json: string) => void;
 

@@ -1,5 +1,6 @@
 /** What a client does with the entries of a conversation. */
 import type { Command, FaultCode, Item, Notice } from './dialect.ts';
+import { isTooLargeToTell, MAX_TOLD } from './event-outlet.ts';
 import type { ItemList } from './items.ts';
 
 /** Why a command was not followed; nothing has changed. */
@@ -12,9 +13,6 @@ export interface Refusal {
 export function refusal(code: FaultCode, message: string, param: string | null): Refusal {
   return { code, message, param };
 }
-
-/** A message on the data channel carries 256 KiB; an item is told in one. */
-const MAX_ITEM = 200_000;
 
 export type ItemCommand = Extract<Command, { type: 'create_item' | 'retrieve_item' | 'truncate_item' | 'delete_item' }>;
 
@@ -30,8 +28,8 @@ export function executeItemCommand(
     if (items.get(id) !== undefined) return refusal('item_already_exists', 'There is an item with that id.', 'item.id');
     if (typeof after === 'string' && items.get(after) === undefined) return notFound('previous_item_id');
     const whole: Item = { status: 'completed', ...item, id, object: 'realtime.item' };
-    if (Buffer.byteLength(JSON.stringify(whole)) > MAX_ITEM) {
-      return refusal('item_too_large', `The item is larger than ${MAX_ITEM} bytes.`, 'item');
+    if (isTooLargeToTell(whole)) {
+      return refusal('item_too_large', `The item is larger than ${MAX_TOLD} bytes.`, 'item');
     }
     addItem(whole, items, tell, after);
     return null;
