@@ -195,7 +195,7 @@ export class Call implements ConversationPort {
     const unobserve = this.#conversation.observe(receive);
     return {
       send: (json) => {
-        this.#now = performance.now();
+        this.#now = this.#host.now;
         this.#conversation.handleEvent(json, this.#now, receive);
       },
       stop: () => {

@@ -399,29 +399,30 @@ export class Shard implements UdpSocketHandler, CallHost {
   }
 
   #tick(calls: ReadonlySet<Call>, now: number): void {
-    this.#turn = now;
-    for (const call of calls) {
+    this.#inTurn(calls, now, (call) => {
       call.tick(now);
       if (!call.wantsTick) this.#clock.remove(call);
-    }
-    this.#turn = null;
+    });
     this.#flush();
   }
 
   #expire(calls: ReadonlySet<Call>, now: number): void {
-    this.#turn = now;
-    for (const call of calls) call.handleTimeout(now);
-    this.#turn = null;
+    this.#inTurn(calls, now, (call) => call.handleTimeout(now));
     this.#flush();
   }
 
   #flush(): void {
     const now = performance.now();
-    this.#turn = now;
-    for (const call of this.#touched) call.drain(now);
-    this.#turn = null;
+    this.#inTurn(this.#touched, now, (call) => call.drain(now));
     this.#touched.clear();
     this.#bundler?.flush();
+  }
+
+  /** One turn of work: it has one time, and what it touches is drained when it is done. */
+  #inTurn(calls: ReadonlySet<Call>, now: number, act: (call: Call) => void): void {
+    this.#turn = now;
+    for (const call of calls) act(call);
+    this.#turn = null;
   }
 
   /** What was made ahead, unless a restart of ICE has taken the same ufrag since. */

@@ -2,7 +2,7 @@ import { REAL_TIME, type Timing } from './timing.ts';
 
 /** How much later than asked a timer may expire, ms. */
 const TICK_MS = 5;
-/** A power of two. Together the buckets span 5 s. */
+/** Together they span 5 s. */
 const BUCKETS = 1024;
 
 /**
