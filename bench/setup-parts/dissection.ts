@@ -1,3 +1,4 @@
+import { isRtcp } from '../../src/webrtc/rtp/rtcp.ts';
 import { StunAttribute } from '../../src/webrtc/stun/attributes.ts';
 import { StunMessage } from '../../src/webrtc/stun/message.ts';
 
@@ -7,7 +8,7 @@ export function dissect(data: Uint8Array): string {
   if (first < 4) return stun(data);
   if (first >= 20 && first < 64) return `DTLS ${records(data)}`;
   if (first < 128 || first >= 192) return `? ${data.length}`;
-  return data[1] >= 192 && data[1] < 224 ? `SRTCP ${data.length}` : `SRTP ${data.length}`;
+  return `${isRtcp(data) ? 'SRTCP' : 'SRTP'} ${data.length}`;
 }
 
 const message = new StunMessage();

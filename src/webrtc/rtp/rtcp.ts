@@ -19,6 +19,11 @@ export type RtcpPacket =
   /** Well-formed, and nothing an audio session acts on: PLI, FIR, REMB, XR, APP and what is yet to be invented. */
   | { readonly type: 'ignored'; readonly packetType: number; readonly format: number };
 
+/** Whether a packet among RTP is RTCP (RFC 5761, section 4): its types live where RTP would have payload types 64 to 95. */
+export function isRtcp(packet: Uint8Array): boolean {
+  return packet.length > 1 && packet[1] >= 192 && packet[1] < 224;
+}
+
 export interface SenderReport {
   readonly type: 'sender-report';
   readonly ssrc: number;

@@ -7,6 +7,7 @@ import type { IceCredentials } from '../ice/credentials.ts';
 import type { IceLiteAgent } from '../ice/lite-agent.ts';
 import type { RandomSource } from '../machine.ts';
 import { ReceivedFrames } from '../rtp/received-frames.ts';
+import { isRtcp } from '../rtp/rtcp.ts';
 import { RtpSession } from '../rtp/rtp-session.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import { SrtpReceiver } from '../srtp/srtp-receiver.ts';
@@ -45,8 +46,7 @@ export class Session {
   #srtpOut: SrtpSender | null = null;
   #selected: TransportAddress | null = null;
   /** Keys to send early with, and when: see {@link FIRST_ANSWER_HOLD}. */
-  #heldKeys: DtlsSendKeys | null = null;
-  #heldUntil = Infinity;
+  #held: { readonly keys: DtlsSendKeys; readonly until: number } | null = null;
   /** `ready-to-send` has been told. */
   #ready = false;
   /** A flight could not be sent for want of a path. */
@@ -170,8 +170,8 @@ export class Session {
       this.#rtp.handleTimeout(now);
       this.#rtpTouched = true;
     }
-    if (this.#heldUntil <= now && this.#heldKeys) {
-      this.#startSending(this.#heldKeys.srtp);
+    if (this.#held && this.#held.until <= now) {
+      this.#startSending(this.#held.keys.srtp);
       this.#events.push({ type: 'ready-to-send' });
     }
   }
@@ -281,7 +281,7 @@ export class Session {
         this.#handleMedia(this.#heldMedia.shift()!, this.#now);
         continue;
       }
-      timeoutOutput.at = Math.min(this.#iceAt, this.#selected ? this.#dtlsAt : Infinity, this.#channelsAt, this.#rtpAt, this.#heldUntil);
+      timeoutOutput.at = Math.min(this.#iceAt, this.#selected ? this.#dtlsAt : Infinity, this.#channelsAt, this.#rtpAt, this.#held?.until ?? Infinity);
       return timeoutOutput;
     }
   }
@@ -302,9 +302,7 @@ export class Session {
       if (this.#dtls?.state !== 'handshaking') return this.#drop('no-keys');
       return this.#earlyMedia.keep(data) ? false : this.#drop('early-media-full');
     }
-    // RFC 5761, section 4: RTCP packet types live where RTP would have payload types 64 to 95.
-    const isRtcp = data.length > 1 && data[1] >= 192 && data[1] < 224;
-    if (isRtcp) {
+    if (isRtcp(data)) {
       const length = this.#srtpIn.unprotectRtcp(data, data.length);
       if (length < 0) return false;
       this.#rtp.handleRtcp(data, length, now);
@@ -372,8 +370,7 @@ export class Session {
       case 'send-keys':
         if (this.#rtp && !output.srtp) return null;
         if (this.#dtlsInStun?.inFirstAnswer) {
-          this.#heldKeys = output;
-          this.#heldUntil = this.#now + FIRST_ANSWER_HOLD;
+          this.#held = { keys: output, until: this.#now + FIRST_ANSWER_HOLD };
           return null;
         }
         this.#startSending(output.srtp);
@@ -475,8 +472,7 @@ export class Session {
 
   #startSending(keys: DtlsSendKeys['srtp']): void {
     this.#ready = true;
-    this.#heldKeys = null;
-    this.#heldUntil = Infinity;
+    this.#held = null;
     if (keys) {
       const { profile, localKey, localSalt } = keys;
       this.#srtpOut = new SrtpSender({ profile, masterKey: localKey, masterSalt: localSalt }, this.#ciphers);
@@ -518,8 +514,7 @@ export class Session {
     if (this.#closeReason !== null) return;
     this.#closeReason = reason;
     this.#ice.cargo = null;
-    this.#heldKeys = null;
-    this.#heldUntil = Infinity;
+    this.#held = null;
     this.#events.push({ type: 'closed', reason });
   }
 
