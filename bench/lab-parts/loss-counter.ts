@@ -1,4 +1,5 @@
 import type { UdpSocketHandler } from '../../src/net/udp-socket.ts';
+import { isRtp } from '../../test/support/rtp.ts';
 import type { TransportAddress } from '../../src/wire/address.ts';
 
 /** Sequence numbers that jump so far are another stream's. */
@@ -20,9 +21,7 @@ export class LossCounter implements UdpSocketHandler {
   }
 
   datagram(data: Uint8Array, from: TransportAddress): void {
-    // RFC 7983 and RFC 5761, section 4: neither STUN nor DTLS nor RTCP.
-    const isRtp = data.length > 12 && data[0] >= 128 && data[0] < 192 && (data[1] < 192 || data[1] >= 224);
-    if (isRtp) this.#count((data[2] << 8) | data[3]);
+    if (isRtp(data)) this.#count((data[2] << 8) | data[3]);
     this.#handler.datagram(data, from);
   }
 

@@ -1,6 +1,7 @@
 import { openUdpSocket } from '../../src/net/open-udp-socket.ts';
 import { OpusEncoder } from '../../src/media/opus-encoder.ts';
 import { MediaClock } from '../../src/transceiver/media-clock.ts';
+import { writeUint32 } from '../../src/webrtc/rtp/integers.ts';
 import type { TransportAddress } from '../../src/wire/address.ts';
 import { RATE, speech } from './speaker.ts';
 
@@ -52,8 +53,7 @@ function encode({ encoder, from, frame }: Line): Uint8Array {
 
 function send(line: Line): void {
   const opus = line.encoded ?? encode(line);
-  const timestamp = line.frame++ * 960;
-  for (let byte = 0; byte < 4; byte++) line.packet[4 + byte] = timestamp >> (24 - 8 * byte);
+  writeUint32(line.packet, 4, line.frame++ * 960);
   line.packet.set(opus, HEADER_BYTES);
   socket.send(line.packet.subarray(0, HEADER_BYTES + opus.length), line.to);
   line.encoded = null;

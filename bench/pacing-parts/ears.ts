@@ -1,4 +1,7 @@
 import type { UdpSocketHandler } from '../../src/net/udp-socket.ts';
+import { readUint32 } from '../../src/webrtc/rtp/integers.ts';
+import { SerialUnwrapper } from '../../src/webrtc/rtp/serial-unwrapper.ts';
+import { isRtp } from '../../test/support/rtp.ts';
 import { LoopbackHosts } from '../call-parts/loopback-hosts.ts';
 import type { OpenSocket } from '../support/core-end.ts';
 import { percentile } from '../support/stats.ts';
@@ -38,26 +41,19 @@ export class Ears {
 
   #between(handler: UdpSocketHandler): UdpSocketHandler {
     const offsets: number[] = [];
+    const timestamps = new SerialUnwrapper(32);
     this.#offsets.push(offsets);
     return {
       datagram: (data, from) => {
-        if (!this.listening || !isMedia(data)) handler.datagram(data, from);
-        else if (data.length > LONGEST_SILENCE) offsets.push(this.#hosts.sentAt - rtpTimestamp(data) / 48);
+        if (!this.listening || !isRtp(data)) handler.datagram(data, from);
+        else if (data.length > LONGEST_SILENCE) offsets.push(this.#hosts.sentAt - timestamps.unwrap(readUint32(data, TIMESTAMP)) / 48);
       },
       batchEnd: () => handler.batchEnd(),
     };
   }
 }
 
-/** SRTP, and not SRTCP: RFC 7983 for the first byte, RFC 5761 for the second. */
-function isMedia(data: Uint8Array): boolean {
-  return data[0] >= 128 && data[0] < 192 && (data[1] < 192 || data[1] >= 224);
-}
-
-/** Wraps after a day: no bench takes so long, but one may begin near the end. */
-function rtpTimestamp(data: Uint8Array): number {
-  return (data[4] << 24) | (data[5] << 16) | (data[6] << 8) | data[7];
-}
-
+/** Where RTP has its timestamp (RFC 3550, section 5.1). */
+const TIMESTAMP = 4;
 /** Header, a few bytes and the tag. */
 const LONGEST_SILENCE = 48;

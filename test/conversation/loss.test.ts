@@ -5,6 +5,7 @@ import type { RedDistance } from '../../src/webrtc/rtp/red-sender.ts';
 import { encodeWav, readWav } from '../media/wav.ts';
 import { TwoSessions } from '../webrtc/session/two-sessions.ts';
 import { seededRandom } from '../support/random.ts';
+import { isRtp } from '../support/rtp.ts';
 
 /** True for a packet that is lost. */
 type Loss = () => boolean;
@@ -48,8 +49,7 @@ function talk(loss: Loss, redundancy: RedDistance | undefined, nack: boolean): O
   let lost = 0;
   let sent = 0;
   sessions.filter = ({ data, to }) => {
-    const isRtp = data[0] >= 128 && data[0] < 192 && (data[1] < 192 || data[1] >= 224);
-    if (!isRtp || to.port !== server.address.port || !(sent++ > 0 && sent < FRAMES - 5 && loss())) return true;
+    if (!isRtp(data) || to.port !== server.address.port || !(sent++ > 0 && sent < FRAMES - 5 && loss())) return true;
     lost++;
     return false;
   };

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { PROJECT } from './paths.ts';
@@ -170,23 +170,19 @@ async function freePorts(count: number, isFree: (port: number) => Promise<boolea
 /** Set by the test run in the environment of everything it starts, so that it can find what was left behind. */
 export const RUN_MARK = 'EARSHOT_TEST_RUN';
 
-async function bindTcpOnce(port: number): Promise<boolean> {
+function bindTcpOnce(port: number): Promise<boolean> {
   const server = createServer();
-  try {
-    server.listen(port, '127.0.0.1');
-    await once(server, 'listening');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    server.close();
-  }
+  return opens(server, () => server.listen(port, '127.0.0.1'));
 }
 
-async function bindUdpOnce(port: number): Promise<boolean> {
+function bindUdpOnce(port: number): Promise<boolean> {
   const socket = createSocket('udp4');
+  return opens(socket, () => socket.bind(port, '127.0.0.1'));
+}
+
+async function opens(socket: EventEmitter & { close(): unknown }, open: () => void): Promise<boolean> {
   try {
-    socket.bind(port, '127.0.0.1');
+    open();
     await once(socket, 'listening');
     return true;
   } catch {

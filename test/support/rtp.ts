@@ -19,11 +19,16 @@ export function buildRtp(packet: RtpPacket): Buffer {
   return Buffer.concat([header, packet.payload]);
 }
 
-/** Null for anything that is not RTP: RTCP shares the port (RFC 5761, section 4). */
-export function readRtp(data: Buffer): RtpPacket | null {
-  if (data.length < 12 || data[0] >> 6 !== 2) return null;
+/** RTP or SRTP, and nothing else that shares the port: STUN, DTLS (RFC 7983), RTCP (RFC 5761, section 4). */
+export function isRtp(data: Uint8Array): boolean {
+  if (data.length < 12 || data[0] >> 6 !== 2) return false;
   const payloadType = data[1] & 0x7f;
-  if (payloadType >= 64 && payloadType <= 95) return null;
+  return payloadType < 64 || payloadType > 95;
+}
+
+/** Null for anything that is not RTP. */
+export function readRtp(data: Buffer): RtpPacket | null {
+  if (!isRtp(data)) return null;
   let start = 12 + 4 * (data[0] & 0x0f);
   if (data[0] & 0x10) {
     if (data.length < start + 4) return null;
@@ -32,7 +37,7 @@ export function readRtp(data: Buffer): RtpPacket | null {
   const end = data.length - (data[0] & 0x20 ? data[data.length - 1] : 0);
   if (start > end) return null;
   return {
-    payloadType,
+    payloadType: data[1] & 0x7f,
     marker: (data[1] & 0x80) !== 0,
     sequenceNumber: data.readUInt16BE(2),
     timestamp: data.readUInt32BE(4),
