@@ -47,8 +47,8 @@ export class LoopbackHosts {
     on[0] = 1;
     this.#libc.setsockopt(this.#socket.fd, IPPROTO_IP, IP_PKTINFO, on, 4);
     if (timestamps) this.#libc.setsockopt(this.#socket.fd, SOL_SOCKET, SO_TIMESTAMPNS, on, 4);
-    this.#in = new Messages(this.#libc);
-    this.#out = new Messages(this.#libc);
+    this.#in = new Messages(this.#libc, timestamps ? STAMP_BYTES + HOST_BYTES : HOST_BYTES);
+    this.#out = new Messages(this.#libc, HOST_BYTES);
     this.#watch = this.#libc.watch(this.#socket.fd, () => this.#receive());
   }
 
@@ -105,7 +105,6 @@ export class LoopbackHosts {
     let count = BATCH;
     // A flood leaves the event loop its turn.
     for (let round = 0; round < MAX_BATCHES && count === BATCH; round++) {
-      messages.clear();
       count = this.#libc.recvmmsg(this.#socket.fd, messages.memory, BATCH, MSG_DONTWAIT, null);
       this.together(() => {
         for (let i = 0; i < count; i++) this.#deliver(i);
@@ -163,7 +162,8 @@ class Messages {
   readonly memory = kernelMemory(BATCH * (HEADER_BYTES + IOVEC_BYTES + NAME_BYTES + CONTROL_BYTES + MAX_DATAGRAM_BYTES));
   readonly #words = new Uint32Array(this.memory.buffer);
 
-  constructor(libc: Libc) {
+  /** @param controlBytes how long the control messages of each message are */
+  constructor(libc: Libc, controlBytes: number) {
     const base = libc.addressOf(this.memory);
     for (let i = 0; i < BATCH; i++) {
       const header = i * HEADER_BYTES;
@@ -172,7 +172,8 @@ class Messages {
       this.#pointer(header + 16, base + this.#iovecAt(i));
       this.#words[(header + 24) >> 2] = 1;
       this.#pointer(header + 32, base + this.controlAt(i));
-      this.#words[(header + 40) >> 2] = HOST_BYTES;
+      // The kernel writes the length that it has used, which is all of it.
+      this.#words[(header + 40) >> 2] = controlBytes;
       this.#pointer(this.#iovecAt(i), base + this.slotAt(i));
       this.#words[(this.#iovecAt(i) + 8) >> 2] = MAX_DATAGRAM_BYTES;
       this.memory[this.nameAt(i)] = AF_INET;
@@ -192,11 +193,6 @@ class Messages {
 
   slotAt(i: number): number {
     return BATCH * (HEADER_BYTES + IOVEC_BYTES + NAME_BYTES + CONTROL_BYTES) + i * MAX_DATAGRAM_BYTES;
-  }
-
-  /** Makes all room for control messages available again: the kernel has written how much of it was used. */
-  clear(): void {
-    for (let i = 0; i < BATCH; i++) this.#words[(i * HEADER_BYTES + 40) >> 2] = CONTROL_BYTES;
   }
 
   /** The low half of a number of 64 bits: enough for seconds until 2106. */

@@ -29,9 +29,8 @@ export const echoCall: CallScript<EchoFigures> = (talker, { seconds, earMs }, st
     if (i < count && Number.isNaN(delays[i])) delays[i] = at - sentAt[i];
   };
   const figures = (): EchoFigures => {
-    const without = delays.map((ms, i) => (ms > earMs ? ms - stalls.within(sentAt[i], sentAt[i] + ms) : ms));
-    const [all, others] = [gaps(delays, earMs), gaps(without, earMs)];
-    return { mouthToEar: [...delays].filter((ms) => !Number.isNaN(ms)), gaps: others, ownGaps: all.slice(0, Math.max(0, all.length - others.length)) };
+    const found = stalls.tellApart(delays, (i) => sentAt[i], earMs, (lateness) => gaps(lateness, earMs));
+    return { mouthToEar: [...delays].filter((ms) => !Number.isNaN(ms)), ...found };
   };
   let finish: (figures: EchoFigures) => void = () => undefined;
   const done = new Promise<EchoFigures>((resolve) => (finish = resolve));

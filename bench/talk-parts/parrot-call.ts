@@ -111,15 +111,14 @@ function judge(frames: Heard, pauses: readonly number[], earMs: number, stalls: 
   const middle = offsets.toSorted((a, b) => a - b)[offsets.length >> 1];
   figures.pacing.push(...offsets.map((offset) => Math.abs(offset - middle)));
   const quickest = Math.min(...offsets);
-  const lateness = offsets.map((offset) => offset - quickest);
-  const all = gaps(frames, lateness, pauses, earMs);
-  const others = gaps(frames, lateness.map((ms, i) => (ms > earMs ? ms - stalls.within(frames[i].at - ms, frames[i].at) : ms)), pauses, earMs);
-  figures.gaps.push(...others);
-  figures.ownGaps.push(...all.slice(0, Math.max(0, all.length - others.length)));
+  const lateness = Float64Array.from(offsets, (offset) => offset - quickest);
+  const found = stalls.tellApart(lateness, (i) => frames[i].at - lateness[i], earMs, (late) => gaps(frames, late, pauses, earMs));
+  figures.gaps.push(...found.gaps);
+  figures.ownGaps.push(...found.ownGaps);
 }
 
 /** Lengths of the stretches that an ear misses to which only what comes `earMs` late at most is in time. */
-function gaps(frames: Heard, lateness: readonly number[], pauses: readonly number[], earMs: number): number[] {
+function gaps(frames: Heard, lateness: Float64Array, pauses: readonly number[], earMs: number): number[] {
   const inTime = frames.filter((_, i) => lateness[i] <= earMs).sort((a, b) => a.timestamp - b.timestamp);
   const found: number[] = [];
   for (let i = 1; i < inTime.length; i++) {

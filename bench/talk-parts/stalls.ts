@@ -21,6 +21,17 @@ export class Stalls {
     this.#last = now;
   }
 
+  /**
+   * The gaps that `gapsOf` finds by how late each frame came, ms, in two parts: those that there would have been all the same,
+   * and those that are these stalls' own. What is later than an ear waits counts without the part for which nobody ran.
+   * @param dueAt when a frame was to come, ms
+   */
+  tellApart(lateness: Float64Array, dueAt: (frame: number) => number, earMs: number, gapsOf: (lateness: Float64Array) => number[]): { gaps: number[]; ownGaps: number[] } {
+    const without = lateness.map((ms, i) => (ms > earMs ? ms - this.within(dueAt(i), dueAt(i) + ms) : ms));
+    const [all, gaps] = [gapsOf(lateness), gapsOf(without)];
+    return { gaps, ownGaps: all.slice(0, Math.max(0, all.length - gaps.length)) };
+  }
+
   /** How much of a stretch of time was stalled, ms. */
   within(from: number, to: number): number {
     let sum = 0;
