@@ -107,8 +107,15 @@ export interface TransceiverRole extends CallService {
 export interface RoutingKeys {
   /** @throws {RangeError} for fields out of range. */
   encodeUfrag(fields: RoutingTokenFields): string;
-  /** Null when it is no token of this deployment. */
-  decodeUfragText(ufrag: string): RoutingTokenFields | null;
+  /** Null when it is no token of this deployment, and no ticket. */
+  decodeUfragText(ufrag: string): RoutingTokenFields | TicketTokenFields | null;
+}
+
+/** The token of an unbound ticket: any transceiver of the cluster makes the call. */
+export interface TicketTokenFields {
+  readonly cluster: number;
+  /** Unix seconds. */
+  readonly issuedAt: number;
 }
 
 export interface RoutingTokenFields {

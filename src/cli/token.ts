@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander';
 import { formatAddress } from '../wire/address.ts';
 import { readSecrets, SECRET_HELP } from './environment.ts';
 import { required } from './options.ts';
-import type { Roles, RoutingTokenFields } from './roles.ts';
+import type { Roles, RoutingTokenFields, TicketTokenFields } from './roles.ts';
 import { StartupError } from './startup-error.ts';
 import { endpoint, integer, resolveAddress } from './values.ts';
 
@@ -45,10 +45,15 @@ export function addTokenCommand(program: Command, roles: Roles): void {
       const [ufrag] = username.split(':', 1);
       const fields = (await roles.routingKeys(readSecrets())).decodeUfragText(ufrag);
       if (!fields) throw new StartupError(`"${ufrag}" is no routing token made under EARSHOT_SECRET or EARSHOT_SECRET_PREVIOUS.`);
-      process.stdout.write(`cluster  ${fields.cluster}\nlocator  ${describe(fields.locator)}\nnonce    ${fields.nonce}\n`);
+      process.stdout.write(describe(fields));
     });
 }
 
-function describe(locator: RoutingTokenFields['locator']): string {
-  return locator.kind === 0 ? formatAddress(locator.address) : `node ${Buffer.from(locator.nodeId).toString('hex')}`;
+function describe(fields: RoutingTokenFields | TicketTokenFields): string {
+  if ('issuedAt' in fields) {
+    return `cluster  ${fields.cluster}\nissued   ${new Date(fields.issuedAt * 1000).toISOString()}, for any transceiver of the cluster\n`;
+  }
+  const { cluster, locator, nonce } = fields;
+  const text = locator.kind === 0 ? formatAddress(locator.address) : `node ${Buffer.from(locator.nodeId).toString('hex')}`;
+  return `cluster  ${cluster}\nlocator  ${text}\nnonce    ${nonce}\n`;
 }

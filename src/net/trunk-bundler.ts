@@ -1,5 +1,5 @@
 import type { TransportAddress } from '../wire/address.ts';
-import { writeEndpoint4 } from '../wire/locator.ts';
+import { LOCATOR_BYTES, writeEndpoint4 } from '../wire/locator.ts';
 import { TRUNK_MTU, TRUNK_VIA_BYTES, type TrunkCookies, TrunkEntry } from '../wire/trunk.ts';
 import { AddressBook } from './address-book.ts';
 import { TrunkBundles } from './trunk-bundles.ts';
@@ -27,6 +27,7 @@ export class TrunkBundler {
   readonly #bundles: TrunkBundles;
   readonly #entry = new TrunkEntry();
   readonly #via = new Uint8Array(TRUNK_VIA_BYTES);
+  readonly #target = new Uint8Array(LOCATOR_BYTES);
   readonly #peers = new AddressBook(4096);
 
   constructor({ socket, cookies, towardsClients, mtu = TRUNK_MTU }: TrunkBundlerOptions) {
@@ -51,6 +52,40 @@ export class TrunkBundler {
     verified: boolean,
     payload: Uint8Array,
   ): void {
+    this.#entry.verified = verified;
+    this.#add(peer, client, via, payload);
+  }
+
+  /**
+   * Queues a client's datagram back to the relay that it came from (`via`: and through), because this transceiver
+   * cannot take it. The relay offers it to `target`, which has the call, or with null to whichever comes next.
+   */
+  handBack(
+    relay: TransportAddress,
+    client: TransportAddress,
+    via: TransportAddress | null,
+    target: TransportAddress | null,
+    payload: Uint8Array,
+  ): void {
+    const entry = this.#entry;
+    entry.verified = false;
+    entry.handedBack = true;
+    if (target !== null) {
+      writeEndpoint4(this.#target, 0, target.ip, 0, target.port);
+      entry.target = this.#target;
+    }
+    this.#add(relay, client, via, payload);
+    entry.handedBack = false;
+    entry.target = null;
+  }
+
+  /** Sends everything that is queued. */
+  flush(): void {
+    this.#hand();
+    this.#socket.flush();
+  }
+
+  #add(peer: TransportAddress, client: TransportAddress, via: TransportAddress | null, payload: Uint8Array): void {
     if (peer.family !== 4 || (via !== null && via.family !== 4)) {
       this.unsendable++;
       return;
@@ -59,7 +94,6 @@ export class TrunkBundler {
     entry.family = client.family;
     entry.ip = client.ip;
     entry.port = client.port;
-    entry.verified = verified;
     entry.via = null;
     if (via !== null) {
       writeEndpoint4(this.#via, 0, via.ip, 0, via.port);
@@ -73,12 +107,6 @@ export class TrunkBundler {
       result = this.#bundles.add(peer.ip, 0, peer.port, entry);
     }
     if (result === 'oversize') this.unsendable++;
-  }
-
-  /** Sends everything that is queued. */
-  flush(): void {
-    this.#hand();
-    this.#socket.flush();
   }
 
   #hand(): void {

@@ -174,6 +174,7 @@ export class RelayCore {
     }
     if (entry.control) return this.#control(now);
     if (!entry.towardsClients) return this.#fromRelay(now);
+    if (entry.handedBack) return 'ticket-refused';
     if (entry.hasVia) {
       if (!this.#options.allowTargets.contains(this.#trunkData, entry.viaOffset)) return 'via-not-allowed';
       if (entry.verified) this.#learn(now);
@@ -246,6 +247,7 @@ export class RelayCore {
       const { cluster } = token;
       if (cluster !== own && (relayed || paths === null || !paths.knows(cluster))) return 'token-cluster';
       if (token.locatorKind === 1) return 'token-node';
+      if (token.locatorKind === 2) return 'ticket-unroutable';
       const isForeign = cluster !== own && !paths!.isDirect(cluster);
       if (!isForeign && !this.#options.allowTargets.contains(token.locatorBytes, 0)) return 'target-not-allowed';
       if (flow < 0 && this.#options.sourceLimit?.take(ip, ipOffset, family, now) === false) return 'source-limit';

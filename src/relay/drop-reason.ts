@@ -9,6 +9,8 @@ export const DROP_REASONS = {
   'token-invalid': 'The ufrag is no routing token under the current or the previous secret',
   'token-cluster': 'The token belongs to another cluster, to which this relay knows no way',
   'token-node': 'The token names a node id that is not in the directory',
+  'ticket-unroutable': 'An unbound ticket, and no transceiver is known that could take it',
+  'ticket-refused': 'A transceiver handed an unbound ticket back, and none is left that could take it',
   'target-not-allowed': 'The token leads to an address outside the allowed target networks',
   'source-limit': 'The token is good, but the /24 or /56 network that it came from makes too many new flows',
   'unknown-flow': 'Not STUN, from a client that this worker does not know',

@@ -1,31 +1,54 @@
 /**
- * What relays ask each other over the trunk, in entries of no client (control, port 0, direction towards transceivers
- * for the question, towards clients for the echo):
+ * What relays ask each other, and the transceivers of their cluster, over the trunk; in entries of no client (control,
+ * port 0, direction towards transceivers for the question, towards clients for the answers):
  *
- *   0     1 = probe, 2 = echo
- *   1     zero
- *   2–3   cluster id: in an echo that of the relay that answers
- *   4–7   number, returned as it came
+ *   0      1 = probe, 2 = echo of a relay, 3 = report of a transceiver worker
+ *   1      zero; in a report flags. Bit 0: takes new calls
+ *   2–3    cluster id: in an answer that of who answers
+ *   4–7    number, returned as it came
+ *   in a report besides:
+ *   8–9    worker threads of the process: worker i has the trunk port of the first + i
+ *   10–13  since when this worker is ready, Unix seconds
  */
 export const PATH_PROBE_BYTES = 8;
+export const WORKER_REPORT_BYTES = 14;
 
-export type PathProbeKind = 'probe' | 'echo' | null;
+const PROBE = 1;
+const ECHO = 2;
+const REPORT = 3;
+const FLAG_ACCEPTING = 1;
+
+export type PathProbeKind = 'probe' | 'echo' | 'report' | null;
+
+/** How a transceiver worker answers a probe. */
+export interface WorkerReport {
+  /** False while it drains or is full. */
+  readonly accepting: boolean;
+  readonly cluster: number;
+  /** Worker threads of its process, 1 to 65535. */
+  readonly workers: number;
+  /** Unix seconds. */
+  readonly readySince: number;
+}
 
 export function writePathProbe(into: Uint8Array, isEcho: boolean, cluster: number, number: number): void {
-  into[0] = isEcho ? 2 : 1;
-  into[1] = 0;
-  into[2] = cluster >> 8;
-  into[3] = cluster;
-  into[4] = number >>> 24;
-  into[5] = number >>> 16;
-  into[6] = number >>> 8;
-  into[7] = number;
+  writeHead(into, isEcho ? ECHO : PROBE, 0, cluster, number);
+}
+
+/** Writes the {@link WORKER_REPORT_BYTES} bytes that answer the probe `number`. */
+export function writeWorkerReport(into: Uint8Array, report: WorkerReport, number: number): void {
+  writeHead(into, REPORT, report.accepting ? FLAG_ACCEPTING : 0, report.cluster, number);
+  into[8] = report.workers >> 8;
+  into[9] = report.workers;
+  writeUint32(into, 10, report.readySince);
 }
 
 /** Null for anything that this version does not know. */
 export function pathProbeKind(data: Uint8Array, offset: number, length: number): PathProbeKind {
   if (length < PATH_PROBE_BYTES) return null;
-  return data[offset] === 1 ? 'probe' : data[offset] === 2 ? 'echo' : null;
+  if (data[offset] === PROBE) return 'probe';
+  if (data[offset] === ECHO) return 'echo';
+  return data[offset] === REPORT && length >= WORKER_REPORT_BYTES ? 'report' : null;
 }
 
 export function pathProbeCluster(data: Uint8Array, offset: number): number {
@@ -33,5 +56,37 @@ export function pathProbeCluster(data: Uint8Array, offset: number): number {
 }
 
 export function pathProbeNumber(data: Uint8Array, offset: number): number {
-  return ((data[offset + 4] << 24) | (data[offset + 5] << 16) | (data[offset + 6] << 8) | data[offset + 7]) >>> 0;
+  return readUint32(data, offset + 4);
+}
+
+export function reportAccepting(data: Uint8Array, offset: number): boolean {
+  return (data[offset + 1] & FLAG_ACCEPTING) !== 0;
+}
+
+export function reportWorkers(data: Uint8Array, offset: number): number {
+  return (data[offset + 8] << 8) | data[offset + 9];
+}
+
+/** Unix seconds. */
+export function reportReadySince(data: Uint8Array, offset: number): number {
+  return readUint32(data, offset + 10);
+}
+
+function writeHead(into: Uint8Array, kind: number, flags: number, cluster: number, number: number): void {
+  into[0] = kind;
+  into[1] = flags;
+  into[2] = cluster >> 8;
+  into[3] = cluster;
+  writeUint32(into, 4, number);
+}
+
+function writeUint32(into: Uint8Array, at: number, value: number): void {
+  into[at] = value >>> 24;
+  into[at + 1] = value >>> 16;
+  into[at + 2] = value >>> 8;
+  into[at + 3] = value;
+}
+
+function readUint32(data: Uint8Array, at: number): number {
+  return ((data[at] << 24) | (data[at + 1] << 16) | (data[at + 2] << 8) | data[at + 3]) >>> 0;
 }

@@ -14,7 +14,7 @@ import { deriveKey } from './derive-key.ts';
  *   +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
  *   entries, to the end of the datagram:
  *   +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
- *   |        payload length         | family 4 or 6 | flags |C|T|A|V|
+ *   |        payload length         | family 4 or 6 |flags|H|C|T|A|V|
  *   +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
  *   |          client port          |  client address, 4 or 16 bytes …
  *   +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
@@ -22,8 +22,9 @@ import { deriveKey } from './derive-key.ts';
  *
  * D: 0 = towards the transceiver, 1 = towards clients. V: a via follows, the relay to return through. A: the
  * transceiver has verified (STUN integrity, DTLS or SRTP) that the client is at this address. T: a target follows, the
- * transceiver that the sending relay knows as the owner. C: of no client, but between the two peers; see `PathProbe`.
- * All integers big-endian.
+ * transceiver that the sending relay knows as the owner. C: of no client, but between the two peers; see
+ * `path-probe.ts`. H: towards clients, but for none: a transceiver returns what it cannot take, and names as target who
+ * can if it knows. All integers big-endian.
  */
 export type TrunkError = 'trunk-malformed' | 'trunk-version' | 'trunk-cookie';
 
@@ -42,7 +43,9 @@ const ENTRY_FLAG_VIA = 1;
 const ENTRY_FLAG_VERIFIED = 2;
 const ENTRY_FLAG_TARGET = 4;
 const ENTRY_FLAG_CONTROL = 8;
-const KNOWN_ENTRY_FLAGS = ENTRY_FLAG_VIA | ENTRY_FLAG_VERIFIED | ENTRY_FLAG_TARGET | ENTRY_FLAG_CONTROL;
+const ENTRY_FLAG_HANDED_BACK = 16;
+const KNOWN_ENTRY_FLAGS =
+  ENTRY_FLAG_VIA | ENTRY_FLAG_VERIFIED | ENTRY_FLAG_TARGET | ENTRY_FLAG_CONTROL | ENTRY_FLAG_HANDED_BACK;
 const ENTRY_FIXED_BYTES = 6;
 
 /** The eight bytes by which trunk peers know each other: sends the current secret's, accepts the previous one's. */
@@ -102,6 +105,8 @@ export class TrunkEntry {
   targetOffset = 0;
   /** Of no client: a message between the peers. */
   control = false;
+  /** What a transceiver cannot take: the payload came from the client and is to be offered to another one. */
+  handedBack = false;
   payload: Uint8Array = NO_BYTES;
   payloadOffset = 0;
   payloadLength = 0;
@@ -121,7 +126,8 @@ export class TrunkEntry {
       (this.via === null ? 0 : ENTRY_FLAG_VIA) |
       (this.verified ? ENTRY_FLAG_VERIFIED : 0) |
       (this.target === null ? 0 : ENTRY_FLAG_TARGET) |
-      (this.control ? ENTRY_FLAG_CONTROL : 0);
+      (this.control ? ENTRY_FLAG_CONTROL : 0) |
+      (this.handedBack ? ENTRY_FLAG_HANDED_BACK : 0);
     into[offset + 4] = this.port >> 8;
     into[offset + 5] = this.port;
     let at = offset + ENTRY_FIXED_BYTES;
@@ -157,6 +163,8 @@ export class TrunkReader {
   targetOffset = 0;
   /** Of no client: a message between the peers. */
   control = false;
+  /** What a transceiver cannot take: the payload came from the client and is to be offered to another one. */
+  handedBack = false;
   payloadOffset = 0;
   payloadLength = 0;
 
@@ -207,6 +215,7 @@ export class TrunkReader {
     this.viaOffset = this.ipOffset + (family === 4 ? 4 : 16);
     this.hasTarget = (flags & ENTRY_FLAG_TARGET) !== 0;
     this.control = (flags & ENTRY_FLAG_CONTROL) !== 0;
+    this.handedBack = (flags & ENTRY_FLAG_HANDED_BACK) !== 0;
     this.targetOffset = this.viaOffset + (this.hasVia ? TRUNK_VIA_BYTES : 0);
     this.payloadOffset = this.targetOffset + (this.hasTarget ? TRUNK_TARGET_BYTES : 0);
     const end = this.payloadOffset + this.payloadLength;

@@ -38,7 +38,7 @@ export const fakeRoles: Roles = {
     return {
       encodeUfrag: (fields: RoutingTokenFields) => `${secret.length}${JSON.stringify(fields)}`.replaceAll(/[^0-9a-z]/g, ''),
       decodeUfragText: (ufrag: string) =>
-        ufrag === 'good' ? { cluster: 3, locator: { kind: 0, address: { family: 4, ip: Uint8Array.of(127, 0, 0, 1), port: 7100 } }, nonce: 9 } : null,
+        ufrag === 'ticket' ? { cluster: 3, issuedAt: 1_767_225_600 } : ufrag === 'good' ? { cluster: 3, locator: { kind: 0, address: { family: 4, ip: Uint8Array.of(127, 0, 0, 1), port: 7100 } }, nonce: 9 } : null,
     };
   },
 };

@@ -115,13 +115,15 @@ test('without arguments the commands are shown', async () => {
 });
 
 test('token encode passes its flags on and token decode prints what a relay reads', async () => {
-  const [encoded, decoded] = await runAll([
+  const [encoded, decoded, ticket] = await runAll([
     { args: ['token', 'encode', '--cluster', '7', '--locator', '127.0.0.1:7100', '--nonce', '5'], env: ENV },
     { args: ['token', 'decode', 'good:client'], env: ENV },
+    { args: ['token', 'decode', 'ticket'], env: ENV },
   ]);
   assert.equal(encoded.code, 0);
   assert.match(encoded.stdout, /cluster7.*127.*port7100.*nonce5/);
   assert.deepEqual(decoded, { code: 0, stdout: 'cluster  3\nlocator  127.0.0.1:7100\nnonce    9\n', stderr: '' });
+  assert.deepEqual(ticket, { code: 0, stdout: 'cluster  3\nissued   2026-01-01T00:00:00.000Z, for any transceiver of the cluster\n', stderr: '' });
 });
 
 test('a short secret is taken, with a warning', () => {

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { TrunkBundler } from '../../src/net/trunk-bundler.ts';
 import type { UdpSocket } from '../../src/net/udp-socket.ts';
 import { type TransportAddress, formatAddress, parseAddress } from '../../src/wire/address.ts';
+import { readEndpoint4 } from '../../src/wire/locator.ts';
 import { TrunkCookies, TrunkReader } from '../../src/wire/trunk.ts';
 
 const cookies = new TrunkCookies('secret');
@@ -27,6 +28,20 @@ describe('trunk bundler', () => {
     ]);
   });
 
+  it('hands back what the client sent, and marks nothing else by it', () => {
+    const { socket, sent } = fakeSocket();
+    const bundler = new TrunkBundler({ socket, cookies, towardsClients: true });
+    bundler.queue(RELAYS[0], CLIENTS[0], null, true, Buffer.from('one'));
+    bundler.handBack(RELAYS[0], CLIENTS[0], null, RELAYS[1], Buffer.from('two'));
+    bundler.handBack(RELAYS[0], CLIENTS[1], RELAYS[1], null, Buffer.from('three'));
+    bundler.queue(RELAYS[0], CLIENTS[0], null, true, Buffer.from('four'));
+    bundler.flush();
+    assert.deepEqual(sent, [
+      '10.0.0.1:7000 #0: 203.0.113.7:50000 verified one, 203.0.113.7:50000 for 10.0.0.2:7000 handed back two, ' +
+        '[2001:db8::7]:50001 via 10.0.0.2:7000 handed back three, 203.0.113.7:50000 verified four',
+    ]);
+  });
+
   it('keeps every datagram within the MTU and loses nothing, however much is queued at once', () => {
     const { socket, sent } = fakeSocket();
     const bundler = new TrunkBundler({ socket, cookies, towardsClients: true, mtu: 600 });
@@ -42,8 +57,9 @@ describe('trunk bundler', () => {
     bundler.queue(RELAYS[0], CLIENTS[0], null, true, new Uint8Array(600));
     bundler.queue(CLIENTS[1], CLIENTS[0], null, true, new Uint8Array(1));
     bundler.queue(RELAYS[0], CLIENTS[0], CLIENTS[1], true, new Uint8Array(1));
+    bundler.handBack(RELAYS[0], CLIENTS[0], CLIENTS[1], null, new Uint8Array(1));
     bundler.flush();
-    assert.equal(bundler.unsendable, 3);
+    assert.equal(bundler.unsendable, 4);
     assert.equal(sent.length, 0);
   });
 });
@@ -67,13 +83,12 @@ function dissect(data: Uint8Array): string {
   assert.equal(reader.towardsClients, true);
   const entries: string[] = [];
   while (reader.next()) {
-    const { family, ipOffset, port, viaOffset: via } = reader;
+    const { family, ipOffset, port } = reader;
     const parts = [formatAddress({ family, ip: data.subarray(ipOffset, ipOffset + (family === 4 ? 4 : 16)), port })];
-    if (reader.hasVia) {
-      const viaPort = (data[via + 4] << 8) | data[via + 5];
-      parts.push('via', formatAddress({ family: 4, ip: data.subarray(via, via + 4), port: viaPort }));
-    }
+    if (reader.hasVia) parts.push('via', formatAddress(readEndpoint4(data, reader.viaOffset)));
+    if (reader.hasTarget) parts.push('for', formatAddress(readEndpoint4(data, reader.targetOffset)));
     if (reader.verified) parts.push('verified');
+    if (reader.handedBack) parts.push('handed back');
     parts.push(Buffer.from(data.subarray(reader.payloadOffset, reader.payloadOffset + reader.payloadLength)).toString());
     entries.push(parts.join(' '));
   }

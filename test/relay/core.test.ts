@@ -33,6 +33,7 @@ const CLIENT_TABLE: readonly [string, Uint8Array, string][] = [
   ['a check for a peer that is no Earshot', bindingRequest('abcdef:ghij'), 'token-invalid'],
   ['a check for another cluster', checkUfrag(keys.encodeUfrag({ cluster: 9, locator: { kind: 0, address: A }, nonce: 0 })), 'token-cluster'],
   ['a check for a node id', checkUfrag(keys.encodeUfrag({ cluster: 0, locator: { kind: 1, nodeId: new Uint8Array(6) }, nonce: 0 })), 'token-node'],
+  ['a check with an unbound ticket', checkUfrag(`${keys.encodeTicketToken({ cluster: 0, issuedAt: 1 }, () => undefined)}sealed`), 'ticket-unroutable'],
   ['a check that leads to the open internet', check(parseAddress('8.8.8.8:53')), 'target-not-allowed'],
   ['a check without USERNAME', bindingRequest(null), 'stun-no-ufrag'],
   ['a check whose USERNAME has no colon', bindingRequest('abcd'), 'stun-no-ufrag'],
@@ -63,6 +64,7 @@ const TRUNK_TABLE: readonly [string, Uint8Array, TransportAddress, string[]][] =
   ['an entry with a via', trunk([{ via: B }, {}]), A, ['via', 'client']],
   ['an entry whose via is on the open internet', trunk([{ via: parseAddress('8.8.8.8:53') }, {}]), A, ['via-not-allowed', 'client']],
   ['an entry for port 0', trunk([{ client: { ...CLIENT, port: 0 } }, {}]), A, ['client-unreachable', 'client']],
+  ['an entry that is handed back', trunk([{ handedBack: true }, {}]), A, ['ticket-refused', 'client']],
   ['a good entry before a broken one', trunk([{}, {}]).subarray(0, -1), A, ['client', 'trunk-malformed']],
   ['no trunk datagram', RTP, A, ['trunk-malformed']],
   ['a later version', trunk([{}]).with(2, 9), A, ['trunk-version']],
@@ -344,13 +346,13 @@ function checkUfrag(ufrag: string): Uint8Array {
 }
 
 function trunk(
-  entries: { client?: TransportAddress; verified?: boolean; via?: TransportAddress }[],
+  entries: { client?: TransportAddress; verified?: boolean; handedBack?: boolean; via?: TransportAddress }[],
   towardsClients = true,
 ): Uint8Array {
   const data = new Uint8Array(1472);
   let end = writeTrunkHeader(data, 0, towardsClients, 0, cookies);
-  for (const { client = CLIENT, verified = false, via } of entries) {
-    const entry = Object.assign(new TrunkEntry(), client, { verified, payload: RTP, payloadLength: RTP.length });
+  for (const { client = CLIENT, verified = false, handedBack = false, via } of entries) {
+    const entry = Object.assign(new TrunkEntry(), client, { verified, handedBack, payload: RTP, payloadLength: RTP.length });
     entry.via = via ? endpoint(via) : null;
     end = entry.write(data, end);
   }

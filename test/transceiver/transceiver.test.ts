@@ -32,8 +32,8 @@ async function call(transceiver: Transceiver, session: Partial<CallRequest['sess
   const offer = newOffer();
   const { id, answer } = await transceiver.createCall({ offer: offer.offer, session: { type: 'realtime', ...session } });
   const token = keys.decodeUfragText(/a=ice-ufrag:(\S+)/.exec(answer)![1])!;
-  assert.equal(token.locator.kind, 0);
-  const shard = (token.locator as { address: TransportAddress }).address;
+  assert.ok('locator' in token && token.locator.kind === 0);
+  const shard = token.locator.address;
   const caller = new TestCaller(relay, shard, nextPort++, offer.accept(answer, performance.now()));
   return { caller, id, shard };
 }

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { PATH_PROBE_BYTES, pathProbeCluster, pathProbeKind, pathProbeNumber, writePathProbe } from '../../src/wire/path-probe.ts';
+import {
+  PATH_PROBE_BYTES,
+  pathProbeCluster,
+  pathProbeKind,
+  pathProbeNumber,
+  reportAccepting,
+  reportReadySince,
+  reportWorkers,
+  WORKER_REPORT_BYTES,
+  writePathProbe,
+  writeWorkerReport,
+} from '../../src/wire/path-probe.ts';
 
 test('what a relay asks another reads, at any offset', () => {
   fc.assert(
@@ -16,9 +27,30 @@ test('what a relay asks another reads, at any offset', () => {
   );
 });
 
+test('what a transceiver worker reports reads, at any offset', () => {
+  const reports = fc.record({ accepting: fc.boolean(), cluster: fc.nat(0xffff), workers: fc.nat(0xffff), readySince: fc.nat(0xffff_ffff) });
+  fc.assert(
+    fc.property(reports, fc.nat(0xffff_ffff), fc.nat(20), (report, number, at) => {
+      const message = new Uint8Array(WORKER_REPORT_BYTES);
+      writeWorkerReport(message, report, number);
+      const data = new Uint8Array(at + WORKER_REPORT_BYTES);
+      data.set(message, at);
+      assert.equal(pathProbeKind(data, at, WORKER_REPORT_BYTES), 'report');
+      assert.deepEqual([pathProbeCluster(data, at), pathProbeNumber(data, at)], [report.cluster, number]);
+      assert.deepEqual(
+        [reportAccepting(data, at), reportWorkers(data, at), reportReadySince(data, at)],
+        [report.accepting, report.workers, report.readySince],
+      );
+    }),
+  );
+});
+
 test('what is cut off, or of a kind to come, is none', () => {
-  const message = new Uint8Array(PATH_PROBE_BYTES);
-  writePathProbe(message, false, 1, 1);
-  for (let length = 0; length < PATH_PROBE_BYTES; length++) assert.equal(pathProbeKind(message, 0, length), null);
-  for (let kind = 0; kind < 256; kind++) assert.equal(pathProbeKind(message.with(0, kind), 0, PATH_PROBE_BYTES) === null, kind !== 1 && kind !== 2);
+  const message = new Uint8Array(WORKER_REPORT_BYTES);
+  for (let length = 0; length < WORKER_REPORT_BYTES; length++) {
+    for (let kind = 0; kind < 256; kind++) {
+      const isWhole = kind > 0 && kind < 3 && length >= PATH_PROBE_BYTES;
+      assert.equal(pathProbeKind(message.with(0, kind), 0, length) !== null, isWhole, `${kind}, ${length} bytes`);
+    }
+  }
 });

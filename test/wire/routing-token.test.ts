@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { CallIdKeys } from '../../src/wire/call-id.ts';
 import type { Locator } from '../../src/wire/locator.ts';
-import { RoutingKeys, RoutingToken, UFRAG_LENGTH } from '../../src/wire/routing-token.ts';
+import { MAX_UFRAG_LENGTH, RoutingKeys, RoutingToken, UFRAG_LENGTH } from '../../src/wire/routing-token.ts';
 
 const plain = { noNullPrototype: true };
 const locators: fc.Arbitrary<Locator> = fc.oneof(
@@ -86,11 +86,47 @@ describe('routing token', () => {
     const keys = new RoutingKeys('secret', 'previous');
     const out = new RoutingToken();
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(40), fc.nat(40), (data, offset, length) => {
+      fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(40), fc.nat(300), (data, offset, length) => {
         assert.equal(keys.decodeUfrag(data, offset, length, out), false);
       }),
       { numRuns: 100_000 },
     );
+  });
+});
+
+describe('token of an unbound ticket', () => {
+  const tickets = fc.record({ cluster: fc.nat(0xffff), issuedAt: fc.nat(0xffff_ffff) }, plain);
+  const fives = fc.uint8Array({ minLength: 5, maxLength: 5 });
+
+  it('loses no field, whatever follows it, and outlives one rotation', () => {
+    fc.assert(
+      fc.property(tickets, fives, fc.uint8Array({ minLength: 1, maxLength: MAX_UFRAG_LENGTH - UFRAG_LENGTH }), fc.nat(9), (ticket, random, sealed, at) => {
+        const prefix = new RoutingKeys('first').encodeTicketToken(ticket, (into) => into.set(random));
+        assert.match(prefix, /^[A-Za-z0-9+/]{23}$/);
+        const data = Buffer.concat([Buffer.alloc(at), Buffer.from(prefix), sealed]);
+        const out = new RoutingToken();
+        assert.ok(new RoutingKeys('second', 'first').decodeUfrag(data, at, data.length - at, out));
+        assert.deepEqual([out.cluster, out.locatorKind, out.issuedAt], [ticket.cluster, 2, ticket.issuedAt]);
+        assert.equal(Buffer.from(out.bytes).toString('base64').slice(0, UFRAG_LENGTH), prefix);
+        assert.equal(new RoutingKeys('third', 'second').decodeUfrag(data, at, data.length - at, out), false);
+      }),
+    );
+  });
+
+  it('is refused without a sealed part, and with one beyond 256 characters in all', () => {
+    const keys = new RoutingKeys('secret');
+    const ticket = { cluster: 1, issuedAt: 2 };
+    const prefix = keys.encodeTicketToken(ticket, () => undefined);
+    assert.equal(keys.decodeUfragText(prefix), null);
+    assert.deepEqual(keys.decodeUfragText(prefix.padEnd(MAX_UFRAG_LENGTH, '+')), ticket);
+    assert.equal(keys.decodeUfragText(prefix.padEnd(MAX_UFRAG_LENGTH + 1, '+')), null);
+    assert.equal(keys.decodeUfragText(`A${prefix}`), null);
+  });
+
+  it('says which field is out of range', () => {
+    const keys = new RoutingKeys('secret');
+    assert.throws(() => keys.encodeTicketToken({ cluster: -1, issuedAt: 0 }, () => undefined), /Cluster id must be 0 to 65535/);
+    assert.throws(() => keys.encodeTicketToken({ cluster: 0, issuedAt: 2 ** 32 }, () => undefined), /Time of issue must be 0 to/);
   });
 });
 

@@ -13,6 +13,7 @@ const entries = fc.constantFrom<4 | 6>(4, 6).chain((family) =>
     via: fc.option(fc.uint8Array({ minLength: 6, maxLength: 6 })),
     target: fc.option(fc.uint8Array({ minLength: 6, maxLength: 6 })),
     control: fc.boolean(),
+    handedBack: fc.boolean(),
     payload: fc.uint8Array({ maxLength: 400 }),
   }, { noNullPrototype: true }),
 );
@@ -50,9 +51,9 @@ describe('trunk', () => {
 
   it('reads no entry beyond a truncation, and says that there was one', () => {
     const list: Entry[] = [
-      { family: 4, ip: new Uint8Array(4), port: 1, verified: true, via: null, target: new Uint8Array(6), control: false, payload: new Uint8Array(20) },
-      { family: 6, ip: new Uint8Array(16), port: 1, verified: true, via: new Uint8Array(6), target: new Uint8Array(6), control: false, payload: new Uint8Array(9) },
-      { family: 4, ip: new Uint8Array(4), port: 0, verified: false, via: null, target: null, control: true, payload: new Uint8Array(8) },
+      { family: 4, ip: new Uint8Array(4), port: 1, verified: true, via: null, target: new Uint8Array(6), control: false, handedBack: false, payload: new Uint8Array(20) },
+      { family: 6, ip: new Uint8Array(16), port: 1, verified: true, via: new Uint8Array(6), target: new Uint8Array(6), control: false, handedBack: false, payload: new Uint8Array(9) },
+      { family: 4, ip: new Uint8Array(4), port: 0, verified: false, via: null, target: null, control: true, handedBack: true, payload: new Uint8Array(8) },
     ];
     const data = write(list, 0, true, 0);
     const ends = [16, 16 + 16 + 20, 16 + 16 + 20 + 34 + 9, data.length];
@@ -78,13 +79,13 @@ describe('trunk', () => {
   });
 
   it('ends at an entry with a flag that it does not know, or that promises a via or a target which is not there', () => {
-    const entry: Entry = { family: 4, ip: new Uint8Array(4), port: 1, verified: false, via: null, target: null, control: false, payload: new Uint8Array(0) };
+    const entry: Entry = { family: 4, ip: new Uint8Array(4), port: 1, verified: false, via: null, target: null, control: false, handedBack: false, payload: new Uint8Array(0) };
     const reader = new TrunkReader(cookies);
     for (let flags = 0; flags < 256; flags++) {
       const data = write([entry, entry], 0, false, 0);
       data[16 + 10 + 3] = flags;
       assert.equal(reader.open(data), null);
-      const isWhole = (flags & ~0b1010) === 0;
+      const isWhole = (flags & ~0b11010) === 0;
       assert.equal(readAll(reader, data).length, isWhole ? 2 : 1, `flags ${flags}`);
       assert.equal(reader.malformed, !isWhole);
     }
@@ -135,6 +136,7 @@ function readAll(reader: TrunkReader, data: Uint8Array): Entry[] {
       via: reader.hasVia ? data.slice(reader.viaOffset, reader.viaOffset + 6) : null,
       target: reader.hasTarget ? data.slice(reader.targetOffset, reader.targetOffset + 6) : null,
       control: reader.control,
+      handedBack: reader.handedBack,
       payload: data.slice(payloadOffset, payloadOffset + payloadLength),
     });
   }

@@ -6,7 +6,7 @@ import { CallIdKeys } from '../../src/wire/call-id.ts';
 import { deriveKey, hkdfSha256 } from '../../src/wire/derive-key.ts';
 import type { Locator } from '../../src/wire/locator.ts';
 import { RoutingKeys } from '../../src/wire/routing-token.ts';
-import { pathProbeCluster, pathProbeKind, pathProbeNumber, writePathProbe } from '../../src/wire/path-probe.ts';
+import { pathProbeCluster, pathProbeKind, pathProbeNumber, writePathProbe, writeWorkerReport } from '../../src/wire/path-probe.ts';
 import { TrunkCookies, TrunkEntry, TrunkReader, writeTrunkHeader } from '../../src/wire/trunk.ts';
 
 /** The vectors come from an independent program: Python's hmac and hashlib, and `openssl enc`. */
@@ -32,6 +32,7 @@ interface EntryVector {
   payload: string;
   target: string | null;
   control: boolean;
+  handedBack: boolean;
 }
 
 const ROOT = new URL('../../../', import.meta.url);
@@ -60,6 +61,16 @@ describe('wire vectors', () => {
       assert.equal(keys.encodeUfrag(fields), vector.ufrag);
       assert.deepEqual(keys.decodeUfragText(vector.ufrag), fields);
       documented(vector.block, vector.token, vector.ufrag);
+    }
+  });
+
+  it('tokens of tickets, the program and the docs agree', () => {
+    type TicketVector = { secret: string; cluster: number; issuedAt: number; random: string; block: string; token: string; prefix: string };
+    for (const { secret, cluster, issuedAt, random, block, token, prefix } of load<TicketVector[]>('ticket-token')) {
+      const keys = new RoutingKeys(secret);
+      assert.equal(keys.encodeTicketToken({ cluster, issuedAt }, (into) => into.set(bytes(random))), prefix);
+      assert.deepEqual(keys.decodeUfragText(`${prefix}sealed`), { cluster, issuedAt });
+      documented(random, block, token, prefix);
     }
   });
 
@@ -99,17 +110,17 @@ describe('wire vectors', () => {
     }
   });
 
-  it('the messages between relays in these datagrams are a probe and its echo', () => {
+  it('the messages between peers in these datagrams are a probe, its echo and a report', () => {
     const messages = load<{ towardsClients: boolean; entries: EntryVector[] }[]>('trunk').flatMap(({ towardsClients, entries }) =>
       entries.filter(({ control }) => control).map(({ payload }) => ({ towardsClients, payload: bytes(payload) })),
     );
     const read = messages.map(({ towardsClients, payload }) => [towardsClients, pathProbeKind(payload, 0, payload.length), pathProbeCluster(payload, 0), pathProbeNumber(payload, 0)]);
-    assert.deepEqual(read, [[false, 'probe', 513, 9], [true, 'echo', 513, 9]]);
-    for (const { payload } of messages) {
-      const written = new Uint8Array(payload.length);
-      writePathProbe(written, payload[0] === 2, 513, 9);
-      assert.deepEqual(written, payload);
-    }
+    assert.deepEqual(read, [[false, 'probe', 513, 9], [true, 'echo', 513, 9], [true, 'report', 513, 9]]);
+    const [probe, echo, report] = messages.map(({ payload }) => ({ payload, written: new Uint8Array(payload.length) }));
+    writePathProbe(probe.written, false, 513, 9);
+    writePathProbe(echo.written, true, 513, 9);
+    writeWorkerReport(report.written, { accepting: true, cluster: 513, workers: 4, readySince: 1_767_225_600 }, 9);
+    for (const { payload, written } of [probe, echo, report]) assert.deepEqual(written, payload);
   });
 });
 
@@ -125,6 +136,7 @@ function currentEntry(reader: TrunkReader, datagram: Uint8Array): EntryVector {
     payload: part(reader.payloadOffset, reader.payloadLength),
     target: reader.hasTarget ? endpoint(reader.targetOffset) : null,
     control: reader.control,
+    handedBack: reader.handedBack,
   };
 }
 
@@ -137,6 +149,7 @@ function trunkEntry(vector: EntryVector): TrunkEntry {
   entry.via = endpointBytes(vector.via);
   entry.target = endpointBytes(vector.target);
   entry.control = vector.control;
+  entry.handedBack = vector.handedBack;
   entry.payload = bytes(vector.payload);
   entry.payloadLength = entry.payload.length;
   return entry;
