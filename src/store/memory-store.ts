@@ -1,11 +1,15 @@
-import type { FlowStore, FlowStoreEntry } from './flow-store.ts';
+import type { FlowStoreEntry } from './flow-store.ts';
+import type { TicketStore } from './ticket-store.ts';
 
-/** Keeps entries in this process: for tests, and where relays live and die inside one process. */
-export class MemoryStore implements FlowStore {
+/** Keeps entries in this process: for tests, and where everything lives and dies inside one process. */
+export class MemoryStore implements TicketStore {
   readonly #entries = new Map<string, { readonly value: string; readonly until: number }>();
+  readonly #capacity: number;
   readonly #now: () => number;
 
-  constructor(now: () => number = () => performance.now()) {
+  /** `capacity`: entries; beyond, the oldest is forgotten. */
+  constructor(capacity = 10_000, now: () => number = () => performance.now()) {
+    this.#capacity = capacity;
     this.#now = now;
   }
 
@@ -15,7 +19,21 @@ export class MemoryStore implements FlowStore {
 
   async write(entries: readonly FlowStoreEntry[], ttlMs: number): Promise<void> {
     const until = this.#now() + ttlMs;
-    for (const { key, value } of entries) this.#entries.set(key, { value, until });
+    for (const { key, value } of entries) {
+      // What is written last is forgotten last.
+      this.#entries.delete(key);
+      this.#entries.set(key, { value, until });
+    }
+    for (const key of this.#entries.keys()) {
+      if (this.#entries.size <= this.#capacity) break;
+      this.#entries.delete(key);
+    }
+  }
+
+  async claim(key: string, value: string, ttlMs: number): Promise<string> {
+    const there = this.#find(key);
+    if (there === null) await this.write([{ key, value }], ttlMs);
+    return there ?? value;
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,6 @@
 import { createClient } from 'redis';
-import type { FlowStore, FlowStoreEntry } from './flow-store.ts';
+import type { FlowStoreEntry } from './flow-store.ts';
+import type { TicketStore } from './ticket-store.ts';
 
 /** No answer within this counts as none. The client's voice has found its way by then. */
 const ANSWER_MS = 1000;
@@ -11,7 +12,7 @@ const MAX_RETRY_MS = 1000;
 const MAX_QUEUED_COMMANDS = 10_000;
 
 /** Entries in Redis. Connects in the background, and again for ever: while it is away every call fails at once. */
-export class RedisStore implements FlowStore {
+export class RedisStore implements TicketStore {
   readonly #client: ReturnType<typeof makeClient>;
 
   /**
@@ -41,6 +42,11 @@ export class RedisStore implements FlowStore {
     const pipeline = this.#client.multi();
     for (const { key, value } of entries) pipeline.set(key, value, { expiration: { type: 'PX', value: ttlMs } });
     await withinLimit(() => pipeline.execAsPipeline());
+  }
+
+  async claim(key: string, value: string, ttlMs: number): Promise<string> {
+    const there = await withinLimit(() => this.#client.set(key, value, { condition: 'NX', GET: true, expiration: { type: 'PX', value: ttlMs } }));
+    return there ?? value;
   }
 
   async close(): Promise<void> {

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createClient } from 'redis';
-import { type FlowStore, MemoryStore, RedisStore } from '../../src/store/index.ts';
+import { MemoryStore, RedisStore, type TicketStore } from '../../src/store/index.ts';
 import { RedisServer } from '../support/redis.ts';
 
 /** What every store does, whatever it is made of. */
-function conformance(name: string, open: () => Promise<FlowStore>): void {
+function conformance(name: string, open: () => Promise<TicketStore>): void {
   describe(`${name} store`, { timeout: 20_000 }, () => {
-    let store: FlowStore;
+    let store: TicketStore;
     before(async () => {
       store = await open();
     });
@@ -32,6 +32,18 @@ function conformance(name: string, open: () => Promise<FlowStore>): void {
       assert.deepEqual(await store.read(['brief', 'renewed']), [null, 'y']);
     });
 
+    it('lets one of many claim a key, and tells the others who it was', async () => {
+      const claims = await Promise.all(['p', 'q', 'r'].map((name) => store.claim('claimed', name, 60_000)));
+      assert.equal(new Set(claims).size, 1);
+      assert.deepEqual(await store.read(['claimed']), [claims[0]]);
+      assert.equal(await store.claim('claimed', claims[0], 60_000), claims[0]);
+    });
+
+    it('lets a claim lapse', async () => {
+      await store.claim('lapsing', 'p', 40);
+      while ((await store.claim('lapsing', 'q', 60_000)) !== 'q') await delay(10);
+    });
+
     it('takes a thousand entries at once', async () => {
       const entries = Array.from({ length: 1000 }, (_, i) => ({ key: `many ${i}`, value: String(i) }));
       await store.write(entries, 60_000);
@@ -42,6 +54,15 @@ function conformance(name: string, open: () => Promise<FlowStore>): void {
 }
 
 conformance('memory', async () => new MemoryStore());
+
+describe('memory store', () => {
+  it('forgets what was written longest ago when it is full', async () => {
+    const store = new MemoryStore(2);
+    await store.write([{ key: 'a', value: '1' }, { key: 'b', value: '2' }], 60_000);
+    await store.write([{ key: 'a', value: '3' }, { key: 'c', value: '4' }], 60_000);
+    assert.deepEqual(await store.read(['a', 'b', 'c']), ['3', null, '4']);
+  });
+});
 
 let redis: RedisServer;
 before(async () => {
