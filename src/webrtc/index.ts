@@ -1,6 +1,9 @@
 /** `earshot/webrtc`: the sans-IO WebRTC core. See `machine.ts` for the one shape of all its state machines. */
 export type { RandomSource, Timeout } from './machine.ts';
-export { Answerer, type AnswererOptions } from './session/answerer.ts';
+export { answerAhead, Answerer, type AnswerAheadOptions, type AnswererOptions } from './session/answerer.ts';
+export { AnsweringEnd, type AnsweringEndOptions } from './session/answering-end.ts';
+export { drawLocal, type LocalDraws } from './session/local-draws.ts';
+export { decodeTerms, encodeTerms, type SessionTerms } from './session/terms.ts';
 export { Offerer, type OffererOptions } from './session/offerer.ts';
 export { Session } from './session/session.ts';
 export {
@@ -19,6 +22,7 @@ export { generateKeyShare, type KeyShare } from './dtls/key-share.ts';
 export { warmUpCall, type WarmUpOptions } from './session/warm-up.ts';
 export { IceClientAgent, type IceClientOptions } from './ice/client-agent.ts';
 export { generateIceCredentials, generateIcePassword, type IceCredentials } from './ice/credentials.ts';
+export { isAuthenticCheck, refuseCheck } from './ice/first-check.ts';
 export { IceLiteAgent, type IceLiteOptions } from './ice/lite-agent.ts';
 export { RtpSession, type RtpSessionOptions, type RtpSessionStats } from './rtp/rtp-session.ts';
 export type { RedDistance } from './rtp/red-sender.ts';

@@ -5,9 +5,10 @@
  *   Certificate { tbsCertificate { [0] version 3, serial, algorithm, issuer, validity, subject, subjectPublicKeyInfo },
  *                 signatureAlgorithm, signatureValue }
  */
-import { generateKeyPair, randomBytes, sign } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPair, randomBytes, sign } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
+import { p256 } from '@noble/curves/nist.js';
 import { fingerprintOf } from './fingerprint.ts';
 import type { Fingerprint, FingerprintAlgorithm } from './fingerprint.ts';
 
@@ -24,7 +25,21 @@ export class DtlsCertificate {
 
   static async generate(): Promise<DtlsCertificate> {
     const { privateKey, publicKey } = await promisify(generateKeyPair)('ec', { namedCurve: 'P-256' });
-    return new DtlsCertificate(selfSign(privateKey, publicKey), privateKey);
+    return new DtlsCertificate(selfSign(publicKey, randomBytes(8), (body) => sign('sha256', body, privateKey)), privateKey);
+  }
+
+  /**
+   * The one certificate that follows from 48 secret bytes (key: FIPS 186-5, appendix A.2.1; signature: RFC 6979), for
+   * several machines that have to show the same.
+   */
+  static derive(seed: Uint8Array): DtlsCertificate {
+    const scalar = p256.utils.randomSecretKey(seed);
+    const point = p256.getPublicKey(scalar, false);
+    const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url');
+    const jwk = { kty: 'EC', crv: 'P-256', d: text(scalar), x: text(point.subarray(1, 33)), y: text(point.subarray(33)) };
+    const privateKey = createPrivateKey({ key: jwk, format: 'jwk' });
+    const signature = (body: Uint8Array): Uint8Array => p256.sign(body, scalar, { format: 'der' });
+    return new DtlsCertificate(selfSign(createPublicKey(privateKey), point.subarray(1, 9), signature), privateKey);
   }
 
   fingerprint(algorithm: FingerprintAlgorithm): Fingerprint {
@@ -51,7 +66,8 @@ const ecdsaWithSha256 = Uint8Array.of(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 
 /** 2.5.4.3 */
 const commonName = Uint8Array.of(0x55, 0x04, 0x03);
 
-function selfSign(privateKey: KeyObject, publicKey: KeyObject): Uint8Array {
+/** `serial`: eight bytes, unlike those of any other certificate with the same name. */
+function selfSign(publicKey: KeyObject, serial: Uint8Array, signatureOf: (body: Uint8Array) => Uint8Array): Uint8Array {
   const algorithm = der(tag.sequence, der(tag.objectIdentifier, ecdsaWithSha256));
   const name = der(
     tag.sequence,
@@ -66,20 +82,19 @@ function selfSign(privateKey: KeyObject, publicKey: KeyObject): Uint8Array {
   const certificate = der(
     tag.sequence,
     der(tag.explicit0, der(tag.integer, Uint8Array.of(2))),
-    der(tag.integer, serialNumber()),
+    der(tag.integer, serialNumber(serial)),
     algorithm,
     name,
     validity,
     name,
     publicKey.export({ format: 'der', type: 'spki' }),
   );
-  const signature = sign('sha256', certificate, privateKey);
-  return der(tag.sequence, certificate, algorithm, der(tag.bitString, Uint8Array.of(0), signature));
+  return der(tag.sequence, certificate, algorithm, der(tag.bitString, Uint8Array.of(0), signatureOf(certificate)));
 }
 
 /** A positive integer of 64 bits without leading zeros. */
-function serialNumber(): Uint8Array {
-  const bytes = randomBytes(8);
+function serialNumber(random: Uint8Array): Uint8Array {
+  const bytes = Uint8Array.from(random);
   bytes[0] = (bytes[0] & 0x7f) | 0x40;
   return bytes;
 }

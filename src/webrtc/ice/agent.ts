@@ -14,8 +14,8 @@ export type IceOutput =
 /** `checking` until the peer's current credentials have been proven, at the start and after each restart. */
 export type IceState = 'checking' | 'connected' | 'failed';
 
-/** `role-conflict`: the other side insists on controlling; only a client agent gives up over it. */
-export type IceFailure = 'connect-timeout' | 'consent-expired' | 'role-conflict';
+/** The last two only a client agent gives up over: the other side insists on controlling, or has turned the session down. */
+export type IceFailure = 'connect-timeout' | 'consent-expired' | 'role-conflict' | 'refused';
 
 /** Milliseconds of silence after which consent to send has expired (RFC 7675, section 5.1). */
 export const CONSENT_TIMEOUT = 30_000;

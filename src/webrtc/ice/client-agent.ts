@@ -262,6 +262,7 @@ export class IceClientAgent {
     if (message.class === 'error') {
       this.counters['error-response']++;
       if (message.errorCode === 487) this.#outbox.fail('role-conflict');
+      if (message.errorCode === 403) this.#outbox.fail('refused');
       return true;
     }
     this.#measure(now - transaction.sentAt);

@@ -4,12 +4,13 @@ import type { KeyShare } from '../dtls/key-share.ts';
 import type { OpenChannelOptions } from '../datachannel/data-channels.ts';
 import type { RandomSource } from '../machine.ts';
 import type { InitParameters } from '../sctp/init.ts';
-import { SCTP_PORT, type Negotiated, type NegotiatedAudio } from '../sdp/description.ts';
+import { SCTP_PORT } from '../sdp/description.ts';
 import type { RedDistance } from '../rtp/red-sender.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
 import type { SrtpProfile } from '../srtp-profile.ts';
 import { Session } from './session.ts';
 import type { SessionAudioOptions, SessionOptions } from './session-types.ts';
+import type { AudioTerms, SessionTerms } from './terms.ts';
 
 /** GCM first: it costs less, and encrypts and authenticates in one pass. */
 const SRTP_PREFERENCE: readonly SrtpProfile[] = ['AEAD_AES_128_GCM', 'AES128_CM_HMAC_SHA1_80'];
@@ -41,7 +42,7 @@ export interface LocalEnd {
 }
 
 /** The session that an offer and its answer lead to, over `ice`. */
-export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['ice'], local: LocalEnd, now: number): Session {
+export function negotiatedSession(negotiated: SessionTerms, ice: SessionOptions['ice'], local: LocalEnd, now: number): Session {
   const { audio, data } = negotiated;
   return new Session({
     ice,
@@ -71,7 +72,7 @@ export function negotiatedSession(negotiated: Negotiated, ice: SessionOptions['i
 }
 
 /** What offer and answer settled, in the terms of the RTP session. */
-function audioOptions(audio: NegotiatedAudio, local: LocalEnd, isCaller: boolean): SessionAudioOptions {
+function audioOptions(audio: AudioTerms, local: LocalEnd, isCaller: boolean): SessionAudioOptions {
   const { mid, audioLevel, transportCc } = audio.extensions;
   const { ssrc, cname, random, ntpEpochOffset, redundancy } = local;
   const { redPayloadType } = audio;
@@ -95,18 +96,4 @@ function audioOptions(audio: NegotiatedAudio, local: LocalEnd, isCaller: boolean
     reducedSize: audio.reducedSizeRtcp,
     ...(redPayloadType === null ? {} : { red: { payloadType: redPayloadType, blockType: audio.payloadType, distance: redundancy } }),
   };
-}
-
-/** A random SSRC; 0 is avoided because tools take it for "none". */
-export function randomSsrc(random: RandomSource): number {
-  const bytes = new Uint8Array(4);
-  random(bytes);
-  return new DataView(bytes.buffer).getUint32(0) || 1;
-}
-
-/** Decimal digits for an SDP session id (RFC 8866, section 5.2), within 2^53. */
-export function randomDigits(random: RandomSource): string {
-  const bytes = new Uint8Array(8);
-  random(bytes);
-  return String(new DataView(bytes.buffer).getBigUint64(0) >> 11n);
 }

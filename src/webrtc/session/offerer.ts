@@ -9,7 +9,8 @@ import { DEFAULT_RECEIVE_WINDOW } from '../sctp/protocol-parameters.ts';
 import { createOffer, parseAnswer } from '../sdp/client.ts';
 import { SPED_OPTION } from '../sdp/description.ts';
 import type { SrtpCiphers } from '../srtp/ciphers.ts';
-import { negotiatedSession, randomDigits, randomSsrc, type DtlsChoice } from './negotiated-options.ts';
+import { randomDigits, randomSsrc } from './local-draws.ts';
+import { negotiatedSession, type DtlsChoice } from './negotiated-options.ts';
 import type { Session } from './session.ts';
 
 export interface OffererOptions {

@@ -66,6 +66,8 @@ export type SessionCloseReason =
   | 'closed-by-peer'
   | 'ice-connect-timeout'
   | 'ice-consent-expired'
+  /** The server knows the call and does not take it: its ticket has expired, or is used. */
+  | 'ice-refused'
   | 'dtls-failed'
   /** There is audio, but no SRTP profile that both sides speak. */
   | 'no-srtp-profile';

@@ -2,6 +2,7 @@ import type { TransportAddress } from '../../wire/address.ts';
 import { DataChannels, type OpenChannelOptions } from '../datachannel/data-channels.ts';
 import { DtlsEndpoint, type DtlsConnected, type DtlsEndpointOptions, type DtlsSendKeys } from '../dtls/endpoint.ts';
 import { EarlyRecords } from '../dtls/early-records.ts';
+import type { IceFailure } from '../ice/agent.ts';
 import { IceClientAgent } from '../ice/client-agent.ts';
 import type { IceCredentials } from '../ice/credentials.ts';
 import type { IceLiteAgent } from '../ice/lite-agent.ts';
@@ -346,7 +347,7 @@ export class Session {
       }
       case 'state':
         if (output.state === 'failed') {
-          this.#end(output.reason === 'consent-expired' ? 'ice-consent-expired' : 'ice-connect-timeout');
+          this.#end(FAILURES[output.reason]);
         }
         return null;
       case 'timeout':
@@ -524,6 +525,12 @@ export class Session {
   }
 }
 
+const FAILURES = {
+  'connect-timeout': 'ice-connect-timeout',
+  'consent-expired': 'ice-consent-expired',
+  'role-conflict': 'ice-connect-timeout',
+  refused: 'ice-refused',
+} as const satisfies Record<IceFailure, SessionCloseReason>;
 /**
  * Bytes of media and data that leave before the peer has proven who it is, and with that, that it receives them: some four
  * seconds of speech. What is over is not sent.

@@ -34,6 +34,7 @@ export const StunAttribute = {
 
 /** ERROR-CODE values in use here, with the reason phrases of RFC 8489 and RFC 8445. */
 export const STUN_ERRORS = {
+  403: 'Forbidden',
   420: 'Unknown Attribute',
   487: 'Role Conflict',
 } as const;
