@@ -14,6 +14,7 @@ export interface TrunkBundlerOptions {
   readonly mtu?: number;
 }
 
+const NOBODY: TransportAddress = { family: 4, ip: new Uint8Array(4), port: 0 };
 const DATAGRAMS = 64;
 const SLOT = 2048;
 
@@ -77,6 +78,14 @@ export class TrunkBundler {
     this.#add(relay, client, via, payload);
     entry.handedBack = false;
     entry.target = null;
+  }
+
+  /** Queues a copy of `message`, which is of no client, for `peer`. */
+  tell(peer: TransportAddress, message: Uint8Array): void {
+    this.#entry.verified = false;
+    this.#entry.control = true;
+    this.#add(peer, NOBODY, null, message);
+    this.#entry.control = false;
   }
 
   /** Sends everything that is queued. */
