@@ -81,7 +81,7 @@ export class Conversation {
     this.#log = log;
     this.#requested = session;
     this.#sessionKnown = agent.bridge !== true;
-    this.#dialect = dialect((prefix) => this.#nextId(prefix));
+    this.#dialect = dialect(callId, (prefix) => this.#nextId(prefix));
     this.#outlet = new EventOutlet(this.#dialect, (json) => this.#port.sendEvent(json), agent.bridge === true);
     this.#session = createSession(session, { id: this.#nextId('sess'), model: agent.name });
     this.#host = new AgentHost(agent, { ready: () => this.#ready(), fault: (error) => this.#fail(error) });

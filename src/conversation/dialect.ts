@@ -8,7 +8,7 @@ import type { Session } from './session-config.ts';
 import type { SessionConfig } from './session-schema.ts';
 
 /** Makes the dialect of one conversation. @param nextId gives ids that are unique within the call */
-export type NewDialect = (nextId: (prefix: string) => string) => Dialect;
+export type NewDialect = (callId: string, nextId: (prefix: string) => string) => Dialect;
 
 export interface Dialect {
   /** Reads one message of the client. A message that cannot be acted on gives the fault to tell it. */

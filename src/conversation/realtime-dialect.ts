@@ -24,14 +24,16 @@ import type { ClientEnvelope, ClientMessage, Dialect, Fault, Modality, NewDialec
 import { readClientEnvelope, readClientEvent } from './realtime-client-events.ts';
 import type { ContentPart, ContentPlace, ResponseObject, ResponseStatusDetails, ServerEventFields, ServerEventType } from './realtime-server-events.ts';
 
-export const realtimeDialect: NewDialect = (nextId) => new RealtimeDialect(nextId);
+export const realtimeDialect: NewDialect = (callId, nextId) => new RealtimeDialect(callId, nextId);
 
 class RealtimeDialect implements Dialect {
+  readonly #callId: string;
   readonly #conversationId: string;
   readonly #nextId: (prefix: string) => string;
 
   /** @param nextId gives ids that are unique within the call. */
-  constructor(nextId: (prefix: string) => string) {
+  constructor(callId: string, nextId: (prefix: string) => string) {
+    this.#callId = callId;
     this.#nextId = nextId;
     this.#conversationId = nextId('conv');
   }
@@ -47,7 +49,7 @@ class RealtimeDialect implements Dialect {
   write(notice: Notice): string[] {
     switch (notice.type) {
       case 'session_created':
-        return [this.#event('session.created', { session: notice.session })];
+        return [this.#event('session.created', { session: notice.session, call_id: this.#callId })];
       case 'session_updated':
         return [this.#event('session.updated', { session: notice.session })];
       case 'speech_started':
@@ -172,7 +174,9 @@ class RealtimeDialect implements Dialect {
   }
 
   #agentEvent(event: AgentEvent): string {
-    return JSON.stringify({ event_id: this.#nextId('event'), ...event });
+    // That of a server behind the agent is the one that the client gets.
+    const own = event.type === 'session.created' ? { call_id: this.#callId } : {};
+    return JSON.stringify({ event_id: this.#nextId('event'), ...event, ...own });
   }
 
   #response({ id, outcome, output, session, metadata }: ResponseView): ResponseObject {

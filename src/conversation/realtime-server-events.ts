@@ -3,7 +3,8 @@ import type { Item } from './dialect.ts';
 import type { Session } from './session-config.ts';
 
 interface Fields {
-  'session.created': { session: Session };
+  /** `call_id` is ours: a call that began with a ticket has no `Location` to learn it from. */
+  'session.created': { session: Session; call_id: string };
   'session.updated': { session: Session };
   'input_audio_buffer.speech_started': { audio_start_ms: number; item_id: string };
   'input_audio_buffer.speech_stopped': { audio_end_ms: number; item_id: string };

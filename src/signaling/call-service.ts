@@ -10,6 +10,12 @@ export interface CallService {
    * @throws {CallError} with status 400 for an offer that cannot be served, 503 when there is no room.
    */
   createCall(request: CallRequest): Promise<CallAnswer>;
+  /**
+   * Answers an SDP offer and reserves nothing: the call begins with the client's first packet, at any transceiver.
+   * @param notAfter Unix seconds, by which the answer expires at the latest
+   * @throws {CallError} 400 for an offer that cannot be served, or not in this way; 503 while draining.
+   */
+  answerAhead(request: CallRequest, notAfter?: number): Promise<AnswerAhead>;
   /** Ends a call, or finds it ended already. False for an id that this deployment never gave. */
   hangup(callId: string, reason: string): Promise<boolean>;
   /**
@@ -61,6 +67,13 @@ export interface CallAnswer {
   readonly etag: string;
   /** What the thread that holds the call has computed for the answer. */
   readonly busySeconds: number;
+}
+
+export interface AnswerAhead {
+  /** SDP answer. */
+  readonly answer: string;
+  /** Unix seconds until which a call can begin with it. */
+  readonly expiresAt: number;
 }
 
 export interface IceUpdate {

@@ -8,7 +8,8 @@ export type Credential =
   /** No key is configured: a development server that only this machine can reach. */
   | { readonly type: 'open' }
   | { readonly type: 'apiKey' }
-  | { readonly type: 'clientSecret'; readonly session: SessionConfig; readonly expired: boolean };
+  /** `expiresAt`: Unix seconds. */
+  | { readonly type: 'clientSecret'; readonly session: SessionConfig; readonly expiresAt: number };
 
 /** Reads the Authorization header of requests. */
 export class Authenticator {
@@ -47,7 +48,7 @@ export class Authenticator {
         'The client secret is not one of this deployment: ask for a new one. A server that was started without EARSHOT_SECRET forgets its client secrets when it stops.',
       );
     }
-    return { type: 'clientSecret', session: claims.session, expired: claims.expiresAt * 1000 <= Date.now() };
+    return { type: 'clientSecret', session: claims.session, expiresAt: claims.expiresAt };
   }
 }
 
@@ -63,7 +64,7 @@ export function requireApiKey(credential: Credential): void {
  * moving a call that outlived the secret: those requests name an unguessable call id.
  */
 export function requireUnexpired(credential: Credential): void {
-  if (credential.type === 'clientSecret' && credential.expired) {
+  if (credential.type === 'clientSecret' && credential.expiresAt * 1000 <= Date.now()) {
     throw new CallError(401, 'expired_client_secret', 'The client secret has expired: ask for a new one.');
   }
 }

@@ -6,7 +6,7 @@ import { threadTime } from '../observe/thread-time.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { INGRESS_HEADER, type IngressHeaders } from '../wire/ingress-header.ts';
 import { readCallRequest } from './call-request.ts';
-import { CallError, type CallService } from './call-service.ts';
+import { CallError, type CallRequest, type CallService } from './call-service.ts';
 import type { ClientSecrets } from './client-secret.ts';
 import { requireApiKey, requireUnexpired, type Authenticator, type Credential } from './credentials.ts';
 import { formatEntityTag, parseIfMatch } from './entity-tag.ts';
@@ -64,6 +64,7 @@ const clientSecretRequestSchema = z.looseObject({
  *   GET    /v1/models                                               → 200 { data: [{ id }] }: what `model` may be
  *   POST   /v1/realtime/client_secrets    JSON                      → 200 { value, expires_at, session }
  *   POST   /v1/realtime/calls             offer, or sdp + session   → 201 answer, Location, ETag
+ *   POST   /v1/realtime/calls?instant     the same                  → 200 answer, Expires: a call that is yet to begin
  *   PATCH  /v1/realtime/calls/:id         SDP fragment, If-Match    → 204, or 200 fragment, ETag after a restart
  *   DELETE /v1/realtime/calls/:id, POST …/hangup                    → 200
  *   GET    /v1/realtime?call_id=:id       Upgrade: websocket        → the call's events, see sideband.ts
@@ -105,6 +106,7 @@ export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOpti
     if (pendingOffers >= MAX_PENDING_OFFERS) throw new CallError(503, 'server_busy', 'Too many calls are being set up.');
     pendingOffers++;
     try {
+      if (readInstant(request)) return await answerAhead(call, request, reply);
       const answering = calls.createCall(call);
       const asked = threadTime();
       const { id, answer, etag, busySeconds } = await answering;
@@ -119,6 +121,12 @@ export async function realtimeApi(app: FastifyInstance, options: RealtimeApiOpti
     } finally {
       pendingOffers--;
     }
+  };
+  const answerAhead = async (call: CallRequest, { credential }: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    // A ticket begins calls, as the client secret does that it was asked for with.
+    const { answer, expiresAt } = await calls.answerAhead(call, credential.type === 'clientSecret' ? credential.expiresAt : undefined);
+    if (call.eventsChannelId !== undefined) reply.header(EVENTS_CHANNEL_HEADER, call.eventsChannelId);
+    return reply.code(200).type(SDP).header('Expires', new Date(expiresAt * 1000).toUTCString()).send(answer);
   };
   const offer = { onRequest: [authenticate, accept([SDP, 'multipart/form-data'])] };
   app.post(CALLS, offer, createCall);
@@ -165,6 +173,14 @@ function accept(mediaTypes: readonly string[]): onRequestAsyncHookHandler {
       });
     }
   };
+}
+
+/** Whether the answer is asked for ahead of the call. @throws {CallError} 400 */
+function readInstant(request: FastifyRequest): boolean {
+  const { instant } = request.query as { instant?: unknown };
+  if (instant === undefined || instant === 'false' || instant === '0') return false;
+  if (instant === '' || instant === 'true' || instant === '1') return true;
+  throw new CallError(400, 'invalid_value', 'instant: say true or false, once.', { param: 'instant' });
 }
 
 /** A header that cannot be trusted is passed over: the call then gets the usual addresses. */

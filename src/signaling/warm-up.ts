@@ -30,6 +30,7 @@ export async function warmUpAnswers(secret: string): Promise<void> {
 const NOBODY: CallService = {
   agents: [],
   createCall: async () => ({ id: 'rtc_', answer: 'v=0\r\n', etag: '', busySeconds: 0 }),
+  answerAhead: async () => ({ answer: 'v=0\r\n', expiresAt: 0 }),
   hangup: async () => false,
   restartIce: async () => ({ fragment: null, etag: '' }),
   observe: async () => ({ send: () => undefined, stop: () => undefined }),

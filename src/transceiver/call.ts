@@ -5,7 +5,7 @@ import { realtimeDialect } from '../conversation/realtime-dialect.ts';
 import type { SessionConfig } from '../conversation/session-schema.ts';
 import type { Logger } from '../observe/log.ts';
 import type { CallObservation, CallObserver } from '../signaling/call-service.ts';
-import type { Answerer, DataChannel, Session, SessionOutput } from '../webrtc/index.ts';
+import type { AnsweringEnd, DataChannel, Session, SessionOutput } from '../webrtc/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { mediaCounts, type MediaCounts } from './media-metrics.ts';
 
@@ -32,7 +32,7 @@ export interface CallHost {
 export interface CallOptions {
   readonly id: string;
   readonly ufrag: string;
-  readonly answerer: Answerer;
+  readonly answerer: AnsweringEnd;
   readonly sessionConfig: SessionConfig;
   /** Public relay addresses that the client is told, best first. */
   readonly ingress: readonly TransportAddress[];
@@ -65,7 +65,7 @@ export function entityTag(ufrags: number): string {
 export class Call implements ConversationPort {
   readonly id: string;
   readonly log: Logger;
-  readonly answerer: Answerer;
+  readonly answerer: AnsweringEnd;
   /** Local ufrags by which this call is found: the first, and one more for each ICE restart. */
   readonly ufrags: string[];
   readonly ingress: readonly TransportAddress[];
@@ -186,6 +186,14 @@ export class Call implements ConversationPort {
     this.#ending ??= { reason, by: now };
     this.#session.close(now);
     this.drain(now);
+  }
+
+  /** Ends the call without a word to the client, who is another's. */
+  abandon(reason: string, now: number): void {
+    if (this.#ended) return;
+    this.#now = now;
+    this.#ending = { reason, by: now };
+    this.#finish();
   }
 
   /** Shows somebody the call's events until what it gives is told to stop, or the call ends. */

@@ -9,6 +9,10 @@ import type { TransportAddress } from '../wire/address.ts';
 export interface ShardOptions {
   /** Index of the shard; its trunk port is the base port plus this. */
   readonly index: number;
+  /** Shards of this transceiver. */
+  readonly workers: number;
+  /** Calls at once, as far as this shard decides: those that begin with a ticket. */
+  readonly maxCalls: number;
   readonly cluster: number;
   /** Where the shard receives from relays. Port 0 lets the system choose. */
   readonly trunk: TransportAddress;
@@ -38,6 +42,8 @@ export type ShardRequest =
   | { readonly type: 'stats' }
   | { readonly type: 'dump'; readonly callId: string }
   | { readonly type: 'announce-stop'; readonly withinMs: number }
+  | { readonly type: 'session-fetched'; readonly name: string; readonly json: string | null }
+  | { readonly type: 'yield-call'; readonly ufrag: string; readonly owner: string }
   | { readonly type: 'close'; readonly reason: string };
 
 /** What each request is answered with. */
@@ -49,6 +55,8 @@ export interface ShardResults {
   stats: MetricReading[];
   dump: unknown;
   'announce-stop': null;
+  'session-fetched': null;
+  'yield-call': null;
   close: null;
 }
 
@@ -66,7 +74,9 @@ export type ObserverAct =
 export type ShardMessage =
   | { readonly type: 'ready'; readonly trunk: TransportAddress; readonly agents: readonly string[] }
   | { readonly type: 'failed'; readonly message: string; readonly code: string | null }
+  | { readonly type: 'ticket-used'; readonly callId: string; readonly ufrag: string; readonly expiresAt: number }
   | { readonly type: 'call-ended'; readonly callId: string }
+  | { readonly type: 'fetch-session'; readonly name: string }
   | { readonly type: 'observed'; readonly observerId: number; readonly json: string }
   | { readonly type: 'observed-end'; readonly observerId: number; readonly reason: string }
   | { readonly type: 'reply'; readonly id: number; readonly result: ShardResults[keyof ShardResults] }

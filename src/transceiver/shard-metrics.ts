@@ -12,6 +12,9 @@ export const SHARD_DROP_REASONS = {
 } as const;
 export type ShardDropReason = keyof typeof SHARD_DROP_REASONS;
 
+/** What became of checks with a ticket whose call was not there; also the metric's label. */
+export type TicketOutcome = 'accepted' | 'invalid' | 'refused' | 'elsewhere' | 'waiting';
+
 /** What one shard counts. */
 export class ShardCounters {
   callsStarted = 0;
@@ -27,6 +30,7 @@ export class ShardCounters {
     'unknown-client': 0,
     'unknown-call': 0,
   };
+  readonly tickets: Record<TicketOutcome, number> = { accepted: 0, invalid: 0, refused: 0, elsewhere: 0, waiting: 0 };
 
   callEnded(reason: string): void {
     this.callsEnded.set(reason, (this.callsEnded.get(reason) ?? 0) + 1);
@@ -59,6 +63,9 @@ export class ShardCounters {
       ),
       ...Object.entries(this.drops).map(([reason, count]) =>
         one('transceiver_dropped_total', 'Datagrams from relays that belong to no call, by reason.', count, { reason }),
+      ),
+      ...Object.entries(this.tickets).map(([outcome, count]) =>
+        one('tickets_presented_total', 'Checks with a ticket whose call was not there yet, by what became of them.', count, { outcome }),
       ),
       one('transceiver_trunk_datagrams_total', trunk, socket.received, { direction: 'in' }),
       one('transceiver_trunk_datagrams_total', trunk, socket.sent, { direction: 'out' }),

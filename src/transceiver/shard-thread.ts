@@ -1,9 +1,10 @@
 import { Worker } from 'node:worker_threads';
 import { CallError, type CallAnswer, type CallObservation, type CallObserver } from '../signaling/call-service.ts';
-import { sameAddress, type TransportAddress } from '../wire/address.ts';
+import { formatAddress, sameAddress, type TransportAddress } from '../wire/address.ts';
 import type { CallIdFields } from '../wire/call-id.ts';
 import { RemoteObservers } from './observers.ts';
 import type { ShardError, ShardMessage, ShardOptions, ShardRequest, ShardRequestMessage, ShardResults } from './protocol.ts';
+import type { TicketRegistry } from './ticket-registry.ts';
 
 type Reply = ShardResults[keyof ShardResults];
 interface Pending {
@@ -23,6 +24,7 @@ export class ShardThread {
   readonly ready: Promise<void>;
   readonly #worker: Worker;
   readonly #options: ShardOptions;
+  readonly #tickets: TicketRegistry;
   readonly #pending = new Map<number, Pending>();
   readonly #callIds = new Set<string>();
   readonly #exited: Promise<void>;
@@ -35,8 +37,9 @@ export class ShardThread {
   #agents: readonly string[] = [];
   #alive = false;
 
-  constructor(options: ShardOptions) {
+  constructor(options: ShardOptions, tickets: TicketRegistry) {
     this.#options = options;
+    this.#tickets = tickets;
     this.#trunk = options.trunk;
     this.#worker = new Worker(new URL('./shard-worker.js', import.meta.url), { workerData: options, resourceLimits: LIMITS });
     this.ready = new Promise((resolve, reject) => {
@@ -126,15 +129,29 @@ export class ShardThread {
   }
 
   #handle(message: Exclude<ShardMessage, { type: 'ready' | 'failed' }>): void {
-    if (message.type === 'call-ended') {
-      this.#callIds.delete(message.callId);
-      this.#wakeIdleWaiters();
-      return;
+    switch (message.type) {
+      case 'ticket-used':
+        this.#callIds.add(message.callId);
+        void this.#claim(message.ufrag, message.expiresAt);
+        break;
+      case 'call-ended':
+        this.#callIds.delete(message.callId);
+        this.#wakeIdleWaiters();
+        break;
+      case 'fetch-session':
+        void this.#fetchSession(message.name);
+        break;
+      case 'observed':
+      case 'observed-end':
+        this.#observers.handle(message);
+        break;
+      case 'reply':
+      case 'error':
+        this.#settle(message);
     }
-    if (message.type === 'observed' || message.type === 'observed-end') {
-      this.#observers.handle(message);
-      return;
-    }
+  }
+
+  #settle(message: Extract<ShardMessage, { type: 'reply' | 'error' }>): void {
     const pending = this.#pending.get(message.id);
     if (!pending) return;
     this.#pending.delete(message.id);
@@ -145,6 +162,18 @@ export class ShardThread {
     // Recorded here and not by the awaiting caller, so that a `call-ended` right behind it finds the call.
     if (isCallAnswer(message.result)) this.#callIds.add(message.result.id);
     pending.resolve(message.result);
+  }
+
+  /** So that no other transceiver makes the same call, or that this one ends its own. */
+  async #claim(ufrag: string, expiresAt: number): Promise<void> {
+    const ttlMs = Math.max(0, expiresAt * 1000 - Date.now()) + this.#options.maxDurationMs;
+    const owner = await this.#tickets.claim(ufrag, formatAddress(this.#advertised()), ttlMs);
+    if (owner !== null && this.#alive) await this.request({ type: 'yield-call', ufrag, owner }).catch(() => undefined);
+  }
+
+  async #fetchSession(name: string): Promise<void> {
+    const json = await this.#tickets.find(name);
+    if (this.#alive) await this.request({ type: 'session-fetched', name, json }).catch(() => undefined);
   }
 
   #fail(): void {

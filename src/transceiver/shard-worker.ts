@@ -11,7 +11,11 @@ const port = parentPort!;
 const tell = (message: ShardMessage): void => port.postMessage(message);
 
 try {
-  const shard = await openShard(workerData as ShardOptions, (callId) => tell({ type: 'call-ended', callId }));
+  const shard = await openShard(workerData as ShardOptions, {
+    ticketUsed: (callId, ufrag, expiresAt) => tell({ type: 'ticket-used', callId, ufrag, expiresAt }),
+    callEnded: (callId) => tell({ type: 'call-ended', callId }),
+    fetchSession: (name) => tell({ type: 'fetch-session', name }),
+  });
   const observers = new ShardObservers(shard, tell);
   port.on('message', (message: ShardRequestMessage | ObserverAct) => {
     if ('type' in message) {
@@ -50,6 +54,12 @@ async function serve(shard: Shard, observers: ShardObservers, request: ShardRequ
       return shard.dump(request.callId);
     case 'announce-stop':
       shard.announceStop(request.withinMs);
+      return null;
+    case 'session-fetched':
+      shard.sessionFetched(request.name, request.json);
+      return null;
+    case 'yield-call':
+      shard.yieldCall(request.ufrag, request.owner);
       return null;
     case 'close':
       await shard.close(request.reason);

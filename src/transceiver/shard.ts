@@ -1,5 +1,6 @@
-import { randomFillSync, randomInt } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { loadAgents, type Agent } from '../agents/index.ts';
+import type { SessionConfig } from '../conversation/session-schema.ts';
 import { openUdpSocket } from '../net/open-udp-socket.ts';
 import { TrunkBundler } from '../net/trunk-bundler.ts';
 import type { UdpSocket, UdpSocketHandler } from '../net/udp-socket.ts';
@@ -14,39 +15,49 @@ import {
   type CallRequest,
   type IceUpdate,
 } from '../signaling/call-service.ts';
-import { DtlsCertificate, generateKeyShare, loadSrtpCiphers, warmUpCall, type Answerer, type KeyShare, type SrtpCiphers } from '../webrtc/index.ts';
-import type { TransportAddress } from '../wire/address.ts';
-import { CallIdKeys } from '../wire/call-id.ts';
-import type { Locator } from '../wire/locator.ts';
-import { RoutingKeys, type RoutingTokenFields } from '../wire/routing-token.ts';
+import { DtlsCertificate, loadSrtpCiphers, warmUpCall, type Answerer, type AnsweringEnd, type KeyShare, type SrtpCiphers } from '../webrtc/index.ts';
+import { parseAddress, type TransportAddress } from '../wire/address.ts';
+import { pathProbeKind, pathProbeNumber, WORKER_REPORT_BYTES, writeWorkerReport } from '../wire/path-probe.ts';
+import { UFRAG_LENGTH } from '../wire/routing-token.ts';
 import { StunUsernameReader } from '../wire/stun-username.ts';
 import { TrunkCookies, TrunkReader, type TrunkError } from '../wire/trunk.ts';
-import { answerOffer, answerRestart } from './answer.ts';
+import { answerOffer, answerRestart, resumeAnswer } from './answer.ts';
 import { Call, entityTag, EVENTS_LABEL, type CallHost, type CallOptions } from './call.ts';
+import { CallPreparation, type PreparedCall } from './call-preparation.ts';
 import { ClientPaths, type ClientPath } from './client-paths.ts';
 import { DatagramScratch } from './datagram-scratch.ts';
 import { MediaClock } from './media-clock.ts';
 import { MediaTotals } from './media-metrics.ts';
 import type { ShardOptions } from './protocol.ts';
 import { ShardCounters } from './shard-metrics.ts';
+import { TicketDesk, type TicketVerdict } from './ticket-desk.ts';
+import { TicketOffice } from './ticket-office.ts';
 import { TimerWheel } from './timer-wheel.ts';
 
-const NONCES = 2 ** 24;
 /** Calls with itself that a shard places at the start: some 150 ms of work, in turns of some 8. */
 const WARM_UP_CALLS = 20;
+
+/** What a shard has to say to the thread that it works for. */
+export interface ShardEvents {
+  /** A ticket has become a call: to be claimed until it expires (Unix seconds), and for as long as the call may last. */
+  ticketUsed(callId: string, ufrag: string, expiresAt: number): void;
+  callEnded(callId: string): void;
+  /** To be answered by `sessionFetched`. */
+  fetchSession(name: string): void;
+}
 
 /**
  * Opens the trunk socket, loads the agent and the certificate.
  * @throws when the port is in use or the agent does not load; the message says what to do.
  */
-export async function openShard(options: ShardOptions, onCallEnded: (callId: string) => void): Promise<Shard> {
+export async function openShard(options: ShardOptions, events: ShardEvents): Promise<Shard> {
   const log = createLogger({ level: options.logLevel }).child({ shard: options.index });
   // One after the other: a thread that ends because of its agent must have no key generation under way (Node aborts).
   const agents = await loadAgents(options.agents, { settings: options.agentSettings });
   const certificate = await DtlsCertificate.generate();
   const srtp = loadSrtpCiphers();
   if (srtp.fallbackReason) log.warn({ reason: srtp.fallbackReason }, 'SRTP uses node:crypto, which costs several times more');
-  const shard = new Shard(options, agents, certificate, srtp.ciphers, log, onCallEnded);
+  const shard = new Shard(options, agents, certificate, srtp.ciphers, log, events);
   warmUpCall({ certificate, ciphers: srtp.ciphers, random: randomFillSync });
   await shard.open();
   return shard;
@@ -59,9 +70,7 @@ export class Shard implements UdpSocketHandler, CallHost {
   readonly #agents: readonly [Agent, ...Agent[]];
   readonly #certificate: DtlsCertificate;
   readonly #ciphers: SrtpCiphers;
-  readonly #onCallEnded: (callId: string) => void;
-  readonly #routingKeys: RoutingKeys;
-  readonly #callIdKeys: CallIdKeys;
+  readonly #events: ShardEvents;
   readonly #cookies: TrunkCookies;
   readonly #reader: TrunkReader;
   readonly #username = new StunUsernameReader();
@@ -77,18 +86,21 @@ export class Shard implements UdpSocketHandler, CallHost {
   readonly #calls = new Map<string, Call>();
   readonly #byUfrag = new Map<string, Call>();
   readonly #paths = new ClientPaths();
+  readonly #tickets: TicketDesk;
   /** Calls with output that an agent made outside of any datagram. */
   readonly #touched = new Set<Call>();
   /** The call whose datagram is being handled: it is drained right after, and need not be remembered. */
   #current: Call | null = null;
   /** Time of the turn of work that is going on: its calls are drained when it is done, or by it. */
   #turn: number | null = null;
+  #draining = false;
   #closed = false;
   #socket: UdpSocket | null = null;
   #bundler: TrunkBundler | null = null;
-  #locator: Locator | null = null;
-  /** Made while nobody waits for it. */
-  #nextCall: PreparedCall | null = null;
+  #preparation: CallPreparation | null = null;
+  /** Unix seconds. */
+  #readySince = 0;
+  readonly #report = new Uint8Array(WORKER_REPORT_BYTES);
   readonly #counters = new ShardCounters();
 
   constructor(
@@ -97,19 +109,22 @@ export class Shard implements UdpSocketHandler, CallHost {
     certificate: DtlsCertificate,
     ciphers: SrtpCiphers,
     log: Logger,
-    onCallEnded: (callId: string) => void,
+    events: ShardEvents,
   ) {
     this.log = log;
     this.#options = options;
     this.#agents = agents;
     this.#certificate = certificate;
     this.#ciphers = ciphers;
-    this.#onCallEnded = onCallEnded;
+    this.#events = events;
     const previous = options.previousSecret ?? undefined;
-    this.#routingKeys = new RoutingKeys(options.secret, previous);
-    this.#callIdKeys = new CallIdKeys(options.secret, previous);
     this.#cookies = new TrunkCookies(options.secret, previous);
     this.#reader = new TrunkReader(this.#cookies);
+    this.#tickets = new TicketDesk({
+      office: new TicketOffice(options),
+      hasRoom: () => this.#hasRoom,
+      fetchSession: (name) => events.fetchSession(name),
+    });
   }
 
   async open(): Promise<void> {
@@ -120,8 +135,11 @@ export class Shard implements UdpSocketHandler, CallHost {
       towardsClients: true,
       mtu: this.#options.trunkMtu,
     });
-    this.#locator = { kind: 0, address: this.advertised };
-    this.#nextCall = this.#prepareCall();
+    const { secret, cluster } = this.#options;
+    const isFree = (ufrag: string): boolean => !this.#byUfrag.has(ufrag) && !this.#answered.has(ufrag);
+    this.#preparation = new CallPreparation({ secret, cluster, address: this.advertised, isFree });
+    this.#preparation.prepare();
+    this.#readySince = unixSeconds();
     this.#warmUp(WARM_UP_CALLS);
   }
 
@@ -157,23 +175,11 @@ export class Shard implements UdpSocketHandler, CallHost {
     const now = performance.now();
     const busyFrom = threadTime();
     const eventsChannelId = declared ?? null;
-    const prepared = this.#takePrepared();
+    const prepared = this.#preparation!.take();
     const { id, ufrag } = prepared;
     const answerer = this.#answer(offer, prepared, ingress, eventsChannelId, now);
     if (this.#answered.size === 0) setImmediate(() => this.#bringUp());
-    this.#answered.set(ufrag, {
-      id,
-      ufrag,
-      answerer,
-      sessionConfig,
-      ingress,
-      agent: this.#agentFor(sessionConfig),
-      host: this,
-      log: this.log,
-      now,
-      maxDurationMs: this.#options.maxDurationMs,
-      eventsChannelId,
-    });
+    this.#answered.set(ufrag, this.#callOptions(id, ufrag, answerer, sessionConfig, ingress, eventsChannelId, now));
     this.#counters.callsStarted++;
     return { id, answer: answerer.answer, etag: entityTag(1), busySeconds: (threadTime() - busyFrom) / 1000 };
   }
@@ -192,7 +198,7 @@ export class Shard implements UdpSocketHandler, CallHost {
       throw new CallError(412, 'etag_mismatch', 'ICE was restarted meanwhile: none of the entity tags in If-Match is current.');
     }
     const now = performance.now();
-    const { ufrag } = this.#freeToken();
+    const { ufrag } = this.#preparation!.freeToken();
     const answer = answerRestart(call.answerer, fragment, ufrag, call.ingress, now);
     if (answer !== null) {
       // The old ufrag stays known: checks under it count until the first one under the new ufrag has come.
@@ -228,8 +234,20 @@ export class Shard implements UdpSocketHandler, CallHost {
     return this.#calls.get(callId)?.dump() ?? null;
   }
 
-  /** Tells all agents that the server stops when `withinMs` have passed. */
+  /** JSON of the session configuration that was asked for; null when it is not to be had. */
+  sessionFetched(name: string, json: string | null): void {
+    this.#tickets.sessionFetched(name, json);
+  }
+
+  /** The call of this ticket is another's, at `owner` (`host:port`): ours ends without a word to the client. */
+  yieldCall(ufrag: string, owner: string): void {
+    this.#tickets.yielded(ufrag, owner);
+    this.#byUfrag.get(ufrag)?.abandon('ticket_used_elsewhere', performance.now());
+  }
+
+  /** Takes no call more, and tells all agents that the server stops when `withinMs` have passed. */
   announceStop(withinMs: number): void {
+    this.#draining = true;
     this.#bringUp();
     const now = performance.now();
     for (const call of this.#calls.values()) call.announceStop(withinMs, now);
@@ -263,7 +281,10 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#bringUp();
     const now = performance.now();
     this.#turn = now;
-    while (reader.next()) this.#clientDatagram(data, reader, relay, now);
+    while (reader.next()) {
+      if (reader.control) this.#control(data, reader, relay);
+      else this.#clientDatagram(data, reader, relay, now);
+    }
     this.#turn = null;
     if (reader.malformed) this.#counters.drops['trunk-malformed']++;
   }
@@ -315,7 +336,7 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#clock.remove(call);
     this.#timers.remove(call);
     this.#media.ended(call.mediaCounts);
-    this.#onCallEnded(call.id);
+    this.#events.callEnded(call.id);
   }
 
   #clientDatagram(data: Uint8Array, reader: TrunkReader, relay: TransportAddress, now: number): void {
@@ -323,9 +344,9 @@ export class Shard implements UdpSocketHandler, CallHost {
     const known = this.#paths.find(data, reader.ipOffset, reader.family, reader.port);
     // STUN names its call; a client that places a second call from the same port is told apart by that.
     const stun = this.#username.read(data, payloadOffset, payloadLength) === 'binding-request';
-    const call = stun ? this.#callOfUsername(data) : known?.call;
+    const call = stun ? this.#callOfUsername(data) ?? this.#redeem(data, reader, relay, now) : known?.call;
     if (!call) {
-      this.#counters.drops[stun ? 'unknown-call' : 'unknown-client']++;
+      if (!stun) this.#counters.drops['unknown-client']++;
       return;
     }
     const path = known ?? newPath(data, reader, call, relay);
@@ -342,6 +363,57 @@ export class Shard implements UdpSocketHandler, CallHost {
     }
     call.drain(now);
     this.#current = null;
+  }
+
+  /** A check that no live call expects: with a ticket it makes its call here, or learns why not. */
+  #redeem(data: Uint8Array, reader: TrunkReader, relay: TransportAddress, now: number): Call | undefined {
+    const { payloadOffset, payloadLength, viaOffset } = reader;
+    const ufrag = this.#ufrag(data);
+    if (ufrag === null || ufrag.length <= UFRAG_LENGTH) {
+      this.#counters.drops['unknown-call']++;
+      return undefined;
+    }
+    const check = this.#scratch.copy(data, payloadOffset, payloadLength);
+    const verdict = this.#tickets.present(ufrag, check, unixSeconds());
+    if (verdict.type === 'accepted') return this.#begin(verdict, now);
+    this.#counters.tickets[verdict.type]++;
+    if (verdict.type !== 'refused' && verdict.type !== 'elsewhere') return undefined;
+    const client = clientAddress(data, reader);
+    const via = reader.hasVia ? this.#paths.via(data, viaOffset) : null;
+    if (verdict.type === 'refused') this.#bundler!.queue(relay, client, via, false, verdict.answer);
+    else this.#bundler!.handBack(relay, client, via, verdict.owner === null ? null : parseAddress(verdict.owner), check);
+    return undefined;
+  }
+
+  /** Makes the call that a ticket stands for. */
+  #begin({ ticket, session }: AcceptedTicket, now: number): Call {
+    const { id, keyShare } = this.#preparation!.take();
+    const { ufrag, eventsChannelId, expiresAt } = ticket;
+    const answerer = resumeAnswer(ticket.terms, ufrag, ticket.draws, {
+      certificate: ticket.certificate,
+      ...this.#ownEnd(keyShare, eventsChannelId, now),
+    });
+    const call = this.#start(this.#callOptions(id, ufrag, answerer, session, this.#options.ingress, eventsChannelId, now), now);
+    this.#counters.callsStarted++;
+    this.#counters.tickets.accepted++;
+    this.#events.ticketUsed(id, ufrag, expiresAt);
+    // The caller need not wait for what the next one will want.
+    setImmediate(() => this.#preparation!.prepare());
+    return call;
+  }
+
+  /** A relay asks how this worker is. */
+  #control(data: Uint8Array, { payloadOffset, payloadLength }: TrunkReader, relay: TransportAddress): void {
+    if (pathProbeKind(data, payloadOffset, payloadLength) !== 'probe') return;
+    const { cluster, workers } = this.#options;
+    const report = { accepting: this.#hasRoom, cluster, workers, readySince: this.#readySince };
+    writeWorkerReport(this.#report, report, pathProbeNumber(data, payloadOffset));
+    this.#bundler!.tell(relay, this.#report);
+  }
+
+  /** Whether a ticket may become a call here; offers are the main thread's to turn down. */
+  get #hasRoom(): boolean {
+    return !this.#draining && !this.#closed && this.#calls.size + this.#answered.size < this.#options.maxCalls;
   }
 
   /** A model that is no agent's name is for the default agent to understand: a bridge passes it on. */
@@ -362,40 +434,58 @@ export class Shard implements UdpSocketHandler, CallHost {
     const now = performance.now();
     for (const options of this.#answered.values()) {
       this.#answered.delete(options.ufrag);
-      const log = this.log.child({ call: options.id.slice(0, 12) });
-      const call = new Call({ ...options, log });
-      this.#calls.set(call.id, call);
-      this.#byUfrag.set(options.ufrag, call);
-      call.drain(now);
-      log.info({ agent: options.agent.name }, 'call accepted');
+      this.#start(options, now);
     }
-    this.#nextCall ??= this.#prepareCall();
+    this.#preparation!.prepare();
+  }
+
+  #start(options: CallOptions, now: number): Call {
+    const log = this.log.child({ call: options.id.slice(0, 12) });
+    const call = new Call({ ...options, log });
+    this.#calls.set(call.id, call);
+    this.#byUfrag.set(options.ufrag, call);
+    call.drain(now);
+    log.info({ agent: options.agent.name }, 'call accepted');
+    return call;
+  }
+
+  #callOptions(
+    id: string,
+    ufrag: string,
+    answerer: AnsweringEnd,
+    sessionConfig: SessionConfig,
+    ingress: readonly TransportAddress[],
+    eventsChannelId: number | null,
+    now: number,
+  ): CallOptions {
+    const { maxDurationMs } = this.#options;
+    return { id, ufrag, answerer, sessionConfig, ingress, agent: this.#agentFor(sessionConfig), host: this, log: this.log, now, maxDurationMs, eventsChannelId };
   }
 
   #answer(offer: string, { ufrag, keyShare }: PreparedCall, candidates: readonly TransportAddress[], eventsChannelId: number | null, now: number): Answerer {
-    const channels = eventsChannelId === null ? [] : [{ label: EVENTS_LABEL, negotiated: true, id: eventsChannelId }];
     try {
-      return answerOffer({
-        offer,
-        ufrag,
-        certificate: this.#certificate,
-        candidates,
-        ciphers: this.#ciphers,
-        earlySending: this.#options.earlyMedia,
-        keyShare,
-        channels,
-        now,
-      });
+      return answerOffer({ offer, ufrag, candidates, certificate: this.#certificate, ...this.#ownEnd(keyShare, eventsChannelId, now) });
     } catch (error) {
       this.#counters.offersRefused++;
       throw error;
     }
   }
 
+  /** What each call brings along, whatever was agreed on. */
+  #ownEnd(keyShare: KeyShare<'x25519'>, eventsChannelId: number | null, now: number) {
+    const channels = eventsChannelId === null ? [] : [{ label: EVENTS_LABEL, negotiated: true, id: eventsChannelId }];
+    return { ciphers: this.#ciphers, earlySending: this.#options.earlyMedia, keyShare, channels, now };
+  }
+
   #callOfUsername(data: Uint8Array): Call | undefined {
+    const ufrag = this.#ufrag(data);
+    return ufrag === null ? undefined : this.#byUfrag.get(ufrag);
+  }
+
+  /** That of the binding request that was read last. */
+  #ufrag(data: Uint8Array): string | null {
     const { ufragOffset, ufragLength } = this.#username;
-    if (ufragOffset < 0) return undefined;
-    return this.#byUfrag.get(Buffer.from(data.buffer, data.byteOffset + ufragOffset, ufragLength).toString('latin1'));
+    return ufragOffset < 0 ? null : Buffer.from(data.buffer, data.byteOffset + ufragOffset, ufragLength).toString('latin1');
   }
 
   #tick(calls: ReadonlySet<Call>, now: number): void {
@@ -425,41 +515,18 @@ export class Shard implements UdpSocketHandler, CallHost {
     this.#turn = null;
   }
 
-  /** What was made ahead, unless a restart of ICE has taken the same ufrag since. */
-  #takePrepared(): PreparedCall {
-    const prepared = this.#nextCall;
-    this.#nextCall = null;
-    return prepared && this.#isFree(prepared.ufrag) ? prepared : this.#prepareCall();
-  }
-
-  #prepareCall(): PreparedCall {
-    const token = this.#freeToken();
-    return { id: this.#callIdKeys.encodeCallId(token, randomFillSync), ufrag: token.ufrag, keyShare: generateKeyShare('x25519') };
-  }
-
-  /** A routing token whose nonce, and therefore whose text, no live call of this shard has. */
-  #freeToken(): RoutingTokenFields & { readonly ufrag: string } {
-    for (;;) {
-      const fields = { cluster: this.#options.cluster, locator: this.#locator!, nonce: randomInt(NONCES) };
-      const ufrag = this.#routingKeys.encodeUfrag(fields);
-      if (this.#isFree(ufrag)) return { ...fields, ufrag };
-    }
-  }
-
-  #isFree(ufrag: string): boolean {
-    return !this.#byUfrag.has(ufrag) && !this.#answered.has(ufrag);
-  }
 }
 
-/** What a call needs whatever its offer says. */
-interface PreparedCall {
-  readonly id: string;
-  readonly ufrag: string;
-  readonly keyShare: KeyShare<'x25519'>;
-}
+type AcceptedTicket = Extract<TicketVerdict, { type: 'accepted' }>;
 
 function newPath(data: Uint8Array, reader: TrunkReader, call: Call, relay: TransportAddress): ClientPath {
-  const { family, ipOffset, port } = reader;
-  const ip = data.slice(ipOffset, ipOffset + (family === 4 ? 4 : 16));
-  return { family, ip, port, call, relay, via: null };
+  return { ...clientAddress(data, reader), call, relay, via: null };
+}
+
+function clientAddress(data: Uint8Array, { family, ipOffset, port }: TrunkReader): TransportAddress {
+  return { family, ip: data.slice(ipOffset, ipOffset + (family === 4 ? 4 : 16)), port };
+}
+
+function unixSeconds(): number {
+  return Math.floor(Date.now() / 1000);
 }

@@ -2,11 +2,23 @@ import { availableParallelism } from 'node:os';
 import type { AgentSettings } from '../agents/index.ts';
 import type { LogLevel } from '../observe/log.ts';
 import type { MetricReading } from '../observe/metrics.ts';
-import { CallError, type CallAnswer, type CallObservation, type CallObserver, type CallRequest, type CallService, type IceUpdate } from '../signaling/call-service.ts';
+import {
+  CallError,
+  type AnswerAhead,
+  type CallAnswer,
+  type CallObservation,
+  type CallObserver,
+  type CallRequest,
+  type CallService,
+  type IceUpdate,
+} from '../signaling/call-service.ts';
+import type { TicketStore } from '../store/index.ts';
 import type { TransportAddress } from '../wire/address.ts';
 import { CallIdKeys } from '../wire/call-id.ts';
 import { pinNativeModules } from './native-modules.ts';
 import { ShardThread } from './shard-thread.ts';
+import { TicketOffice } from './ticket-office.ts';
+import { TicketRegistry } from './ticket-registry.ts';
 
 export interface TransceiverOptions {
   /** Base address of the trunk; shard i binds port + i. Port 0 lets the system choose one for each shard. */
@@ -31,6 +43,10 @@ export interface TransceiverOptions {
   readonly trunkMtu?: number;
   /** Send to a caller whose certificate has not been verified yet, see `AnswererOptions.earlySending`. Default true. */
   readonly earlyMedia?: boolean;
+  /** How long an answer ahead is good for. Default ten minutes. */
+  readonly ticketLifetimeMs?: number;
+  /** Where all transceivers of the cluster see which tickets are used, and what they cannot hold. None unless given. */
+  readonly store?: TicketStore;
   readonly logLevel?: LogLevel;
 }
 
@@ -57,6 +73,9 @@ export interface Transceiver extends CallService {
 const DEFAULT_TRUNK_MTU = 1472;
 const DEFAULT_MAX_DURATION_MS = 3_600_000;
 const DEFAULT_CALLS_PER_WORKER = 1000;
+const DEFAULT_TICKET_LIFETIME_MS = 600_000;
+/** A session configuration outlives the tickets that name it by this. */
+const SESSION_SLACK_MS = 60_000;
 /** What a caller is told to wait when there is no room, seconds. */
 const RETRY_AFTER_S = 5;
 
@@ -67,21 +86,27 @@ const RETRY_AFTER_S = 5;
 export async function startTransceiver(options: TransceiverOptions): Promise<Transceiver> {
   await pinNativeModules();
   const workers = options.workers ?? Math.max(1, availableParallelism() - 1);
+  const capacity = options.maxCalls ?? workers * DEFAULT_CALLS_PER_WORKER;
+  const cluster = options.cluster ?? 0;
+  const previousSecret = options.previousSecret ?? null;
+  const tickets = new TicketRegistry(options.store ?? null);
   const shards = Array.from({ length: workers }, (_, index) => new ShardThread({
     index,
-    cluster: options.cluster ?? 0,
+    workers,
+    maxCalls: Math.ceil(capacity / workers),
+    cluster,
     trunk: nthAddress(options.trunk, index),
     advertiseTrunk: options.advertiseTrunk ? nthAddress(options.advertiseTrunk, index) : null,
     ingress: options.ingress,
     secret: options.secret,
-    previousSecret: options.previousSecret ?? null,
+    previousSecret,
     agents: options.agents ?? ['parrot'],
     agentSettings: options.agentSettings ?? {},
     maxDurationMs: options.maxDurationMs ?? DEFAULT_MAX_DURATION_MS,
     trunkMtu: options.trunkMtu ?? DEFAULT_TRUNK_MTU,
     earlyMedia: options.earlyMedia ?? true,
     logLevel: options.logLevel ?? 'info',
-  }));
+  }, tickets));
   const started = await Promise.allSettled(shards.map((shard) => shard.ready));
   const failed = started.find((result) => result.status === 'rejected');
   if (failed) {
@@ -89,20 +114,34 @@ export async function startTransceiver(options: TransceiverOptions): Promise<Tra
     throw failed.reason;
   }
   const keys = new CallIdKeys(options.secret, options.previousSecret);
-  return new ShardedTransceiver(shards, keys, options.maxCalls ?? workers * DEFAULT_CALLS_PER_WORKER);
+  const office = new TicketOffice({ secret: options.secret, previousSecret, cluster, ingress: options.ingress });
+  return new ShardedTransceiver(shards, keys, capacity, office, tickets, options.ticketLifetimeMs ?? DEFAULT_TICKET_LIFETIME_MS);
 }
 
 class ShardedTransceiver implements Transceiver {
   readonly capacity: number;
   readonly #shards: readonly ShardThread[];
   readonly #keys: CallIdKeys;
+  readonly #office: TicketOffice;
+  readonly #tickets: TicketRegistry;
+  readonly #ticketLifetimeMs: number;
   #draining = false;
   #closed: Promise<void> | null = null;
 
-  constructor(shards: readonly ShardThread[], keys: CallIdKeys, capacity: number) {
+  constructor(
+    shards: readonly ShardThread[],
+    keys: CallIdKeys,
+    capacity: number,
+    office: TicketOffice,
+    tickets: TicketRegistry,
+    ticketLifetimeMs: number,
+  ) {
     this.#shards = shards;
     this.#keys = keys;
     this.capacity = capacity;
+    this.#office = office;
+    this.#tickets = tickets;
+    this.#ticketLifetimeMs = ticketLifetimeMs;
   }
 
   get trunk(): readonly TransportAddress[] {
@@ -128,6 +167,16 @@ class ShardedTransceiver implements Transceiver {
     }
     const shard = leastLoaded(this.#shards.filter((candidate) => candidate.alive));
     return shard.createCall({ type: 'create-call', ...request });
+  }
+
+  async answerAhead(request: CallRequest, notAfter = Infinity): Promise<AnswerAhead> {
+    if (!this.ready) throw noRoom('draining', 'This server is shutting down and takes no new calls.');
+    const now = Date.now();
+    const expiresAt = Math.floor(Math.min(now + this.#ticketLifetimeMs, notAfter * 1000) / 1000);
+    const { answer, named } = this.#office.issue(request, Math.floor(now / 1000), expiresAt);
+    // The first packet may come in the last moment, and the answer to it ask once more.
+    if (named !== null) await this.#tickets.keep(named, expiresAt * 1000 - now + SESSION_SLACK_MS);
+    return { answer, expiresAt };
   }
 
   async hangup(callId: string, reason: string): Promise<boolean> {

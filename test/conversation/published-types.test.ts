@@ -39,8 +39,9 @@ type Published<T extends string> = Extract<RealtimeServerEvent, { type: T }>;
 /** Every event that we send is published under its name, and has the fields that are published for it. */
 type Misfits = { [T in ServerEventType]: Loose<ServerEvent<T>> extends Published<T> ? never : T }[ServerEventType];
 type EventsFit = Fits<Misfits, never>;
-/** … and no others, of which a client would know nothing. */
-type UnknownFields = { [T in ServerEventType]: Exclude<keyof ServerEvent<T>, keyof Published<T>> }[ServerEventType];
+/** … and no others, of which a client would know nothing, but the one that a call begun with a ticket is named by. */
+type Own<T extends string> = T extends 'session.created' ? 'call_id' : never;
+type UnknownFields = { [T in ServerEventType]: Exclude<keyof ServerEvent<T>, keyof Published<T> | Own<T>> }[ServerEventType];
 type NothingUnknown = Fits<UnknownFields, never>;
 
 type ErrorFits = Fits<ServerEvent<'error'>['error'], RealtimeErrorEvent['error']>;

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { CallError, type CallAnswer, type CallObservation, type CallObserver, type CallRequest, type CallService, type IceUpdate } from '../../src/signaling/call-service.ts';
+import { CallError, type AnswerAhead, type CallAnswer, type CallObservation, type CallObserver, type CallRequest, type CallService, type IceUpdate } from '../../src/signaling/call-service.ts';
 import { createHttpServer, type HttpServerOptions } from '../../src/signaling/http-server.ts';
 import { createLogger } from '../../src/observe/log.ts';
 import { parseAddress } from '../../src/wire/address.ts';
@@ -9,6 +9,8 @@ export const API_KEY = 'key-of-the-tests';
 export const SECRET = 'a deployment secret for tests';
 export const OFFER = 'v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n';
 export const ANSWER = 'v=0\r\no=- 2 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-lite\r\n';
+/** Of answers ahead, Unix seconds. */
+export const EXPIRES_AT = 4_000_000_000;
 export const FRAGMENT = 'a=ice-ufrag:EsAw\r\na=ice-pwd:bP+XJMM09aR8AiX1jdukzR6Y\r\n';
 
 /** The machinery behind the API as a table: enough to see what the HTTP layer asks and how it answers. */
@@ -32,6 +34,11 @@ export class FakeCalls implements CallService {
     const id = `rtc_${this.requests.length}`;
     this.live.set(id, { etag: 'ice-1' });
     return { id, answer: ANSWER, etag: 'ice-1', busySeconds: 0.001 };
+  }
+
+  async answerAhead(request: CallRequest, notAfter = Infinity): Promise<AnswerAhead> {
+    this.requests.push(request);
+    return { answer: ANSWER, expiresAt: Math.min(EXPIRES_AT, notAfter) };
   }
 
   async hangup(id: string, reason: string): Promise<boolean> {

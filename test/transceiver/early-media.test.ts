@@ -3,9 +3,8 @@ import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { openShard } from '../../src/transceiver/shard.ts';
-import { parseAddress } from '../../src/wire/address.ts';
-import { newOffer, SECRET, TestCaller, TestRelay } from './test-relay.ts';
+import { newOffer, TestCaller, TestRelay } from './test-relay.ts';
+import { openTestShard } from './test-shard.ts';
 
 const TALKER = fileURLToPath(new URL('../e2e/eager-talker.js', import.meta.url));
 const CHANNEL = { label: 'oai-events', negotiated: true, id: 0 };
@@ -18,14 +17,7 @@ async function unprovenCaller({ earlyMedia }: { earlyMedia: boolean }): Promise<
   letGo: () => void;
   [Symbol.asyncDispose]: () => Promise<void>;
 }> {
-  const shard = await openShard(
-    {
-      index: 0, cluster: 7, trunk: parseAddress('127.0.0.1:0'), advertiseTrunk: null, ingress: [parseAddress('127.0.0.1:3478')],
-      secret: SECRET, previousSecret: null, agents: [TALKER], agentSettings: {}, maxDurationMs: 3_600_000, trunkMtu: 1472,
-      earlyMedia, logLevel: 'silent',
-    },
-    () => {},
-  );
+  const shard = await openTestShard({ agents: [TALKER], earlyMedia });
   const relay = await TestRelay.open();
   let held = true;
   const send = relay.send.bind(relay);

@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { openShard } from '../../src/transceiver/shard.ts';
-import { parseAddress } from '../../src/wire/address.ts';
-import { newOffer, SECRET, TestCaller, TestRelay } from './test-relay.ts';
+import { newOffer, TestCaller, TestRelay } from './test-relay.ts';
+import { openTestShard } from './test-shard.ts';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -17,24 +16,7 @@ const FRAME = new Uint8Array(40).fill(0xf8, 0, 1);
 
 test('10,000 calls leave nothing behind: heap, handles and tables are back where they were', async () => {
   const ended = new Set<string>();
-  const shard = await openShard(
-    {
-      index: 0,
-      cluster: 0,
-      trunk: parseAddress('127.0.0.1:0'),
-      advertiseTrunk: null,
-      ingress: [parseAddress('127.0.0.1:3478')],
-      secret: SECRET,
-      previousSecret: null,
-      agents: ['parrot'],
-      agentSettings: {},
-      maxDurationMs: 3_600_000,
-      trunkMtu: 1472,
-      earlyMedia: true,
-      logLevel: 'silent',
-    },
-    (callId) => ended.add(callId),
-  );
+  const shard = await openTestShard({ agents: ['parrot'] }, { callEnded: (callId) => void ended.add(callId) });
   const relay = await TestRelay.open();
   const offer = newOffer();
 

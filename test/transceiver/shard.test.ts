@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { openShard, type Shard } from '../../src/transceiver/shard.ts';
+import type { Shard } from '../../src/transceiver/shard.ts';
 import { parseAddress } from '../../src/wire/address.ts';
-import { newOffer, SECRET, TestCaller, TestRelay } from './test-relay.ts';
+import { newOffer, TestCaller, TestRelay } from './test-relay.ts';
+import { openTestShard } from './test-shard.ts';
 
 const FRAME = new Uint8Array(40).fill(0xf8, 0, 1);
 const SESSION = { type: 'realtime' } as const;
@@ -14,24 +15,7 @@ let nextPort = 40_000;
 const ended: string[] = [];
 
 before(async () => {
-  shard = await openShard(
-    {
-      index: 0,
-      cluster: 7,
-      trunk: parseAddress('127.0.0.1:0'),
-      advertiseTrunk: null,
-      ingress: [parseAddress('127.0.0.1:3478')],
-      secret: SECRET,
-      previousSecret: null,
-      agents: ['echo'],
-      agentSettings: {},
-      maxDurationMs: 3_600_000,
-      trunkMtu: 1472,
-      earlyMedia: true,
-      logLevel: 'silent',
-    },
-    (callId) => ended.push(callId),
-  );
+  shard = await openTestShard({}, { callEnded: (callId) => void ended.push(callId) });
   relay = await TestRelay.open();
 });
 

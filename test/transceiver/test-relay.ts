@@ -5,7 +5,8 @@ import { openUdpSocket } from '../../src/net/open-udp-socket.ts';
 import { TrunkBundler } from '../../src/net/trunk-bundler.ts';
 import type { UdpSocket, UdpSocketHandler } from '../../src/net/udp-socket.ts';
 import { DtlsCertificate, loadSrtpCiphers, Offerer, type OffererOptions, type Session } from '../../src/webrtc/index.ts';
-import { parseAddress, type TransportAddress } from '../../src/wire/address.ts';
+import { formatAddress, parseAddress, type TransportAddress } from '../../src/wire/address.ts';
+import { readEndpoint4 } from '../../src/wire/locator.ts';
 import { TrunkCookies, TrunkReader } from '../../src/wire/trunk.ts';
 
 export const SECRET = 'a secret for the tests';
@@ -23,19 +24,34 @@ export class TestRelay implements UdpSocketHandler {
   readonly callers = new Map<number, TestCaller>();
   /** Datagrams for clients that came in, by client port, whether there is a caller or not. */
   readonly returned = new Map<number, number>();
+  /** What the shard could not take: the client's port, and who has the call. */
+  readonly handedBack: { readonly port: number; readonly target: string | null; readonly payload: Uint8Array }[] = [];
+  /** Messages of the shard that are of no client. */
+  readonly told = new EventEmitter();
   #socket!: UdpSocket;
   #bundler!: TrunkBundler;
-  readonly #reader = new TrunkReader(new TrunkCookies(SECRET));
+  readonly #reader: TrunkReader;
+
+  private constructor(cookies: TrunkCookies) {
+    this.#reader = new TrunkReader(cookies);
+  }
 
   static async open(secret = SECRET): Promise<TestRelay> {
-    const relay = new TestRelay();
+    const cookies = new TrunkCookies(secret);
+    const relay = new TestRelay(cookies);
     relay.#socket = await openUdpSocket({ address: parseAddress('127.0.0.1:0'), handler: relay });
-    relay.#bundler = new TrunkBundler({ socket: relay.#socket, cookies: new TrunkCookies(secret), towardsClients: false });
+    relay.#bundler = new TrunkBundler({ socket: relay.#socket, cookies, towardsClients: false });
     return relay;
   }
 
   send(to: TransportAddress, client: TransportAddress, data: Uint8Array): void {
     this.#bundler.queue(to, client, null, false, data);
+    this.#bundler.flush();
+  }
+
+  /** A message of no client. */
+  tell(to: TransportAddress, message: Uint8Array): void {
+    this.#bundler.tell(to, message);
     this.#bundler.flush();
   }
 
@@ -48,9 +64,19 @@ export class TestRelay implements UdpSocketHandler {
   datagram(data: Uint8Array): void {
     if (this.#reader.open(data) !== null || !this.#reader.towardsClients) throw new Error('no trunk datagram for clients');
     while (this.#reader.next()) {
-      const { port, payloadOffset, payloadLength } = this.#reader;
+      const { port, payloadOffset, payloadLength, handedBack, hasTarget, targetOffset, control } = this.#reader;
+      const payload = data.slice(payloadOffset, payloadOffset + payloadLength);
+      if (control) {
+        this.told.emit('message', payload);
+        continue;
+      }
+      if (handedBack) {
+        this.handedBack.push({ port, target: hasTarget ? formatAddress(readEndpoint4(data, targetOffset)) : null, payload });
+        this.told.emit('handed-back');
+        continue;
+      }
       this.returned.set(port, (this.returned.get(port) ?? 0) + 1);
-      this.callers.get(port)?.receive(data.slice(payloadOffset, payloadOffset + payloadLength));
+      this.callers.get(port)?.receive(payload);
     }
   }
 
