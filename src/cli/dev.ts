@@ -21,6 +21,7 @@ interface DevFlags extends AgentFlags {
   readonly workers: number;
   readonly maxCalls?: number;
   readonly earlyMedia: 'on' | 'off';
+  readonly ticketLifetime: number;
   readonly maxDuration: number;
   readonly drainTimeout: number;
   readonly logLevel: LogLevel;
@@ -39,12 +40,13 @@ export function addDevCommand(program: Command, roles: Roles): void {
     .description('Runs a relay, a transceiver and the talk page together, with real UDP between them.')
     .addOption(options.http('address of the talk page and the HTTP API').default('127.0.0.1:8080', '127.0.0.1:8080'))
     .addOption(options.udp('UDP address that callers send to').default('127.0.0.1:3478', '127.0.0.1:3478'))
-    .addOption(options.redis());
+    .addOption(options.redis('flows for relays that restart'));
   addAgentOptions(command)
     .addOption(options.apiKey())
     .addOption(options.workers('worker threads of the transceiver').default(1))
     .addOption(options.maxCalls())
     .addOption(options.earlyMedia())
+    .addOption(options.ticketLifetime())
     .addOption(options.maxDuration())
     .addOption(options.drainTimeout('how long live calls may go on after Ctrl+C or SIGTERM', 2000, '2s'))
     .addOption(options.logLevel())
@@ -88,8 +90,10 @@ async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
     ...(maxCalls === undefined ? {} : { maxCalls }),
     trunkMtu: TRUNK_MTU,
     earlyMedia: flags.earlyMedia === 'on',
+    ticketLifetimeMs: flags.ticketLifetime,
+    store: 'memory',
     logLevel,
-  });
+  }, logger);
   const metrics = new Metrics(VERSION, 'dev');
   metrics.add(relay.metrics);
   metrics.add(() => transceiver.metrics());

@@ -68,9 +68,10 @@ export const options = {
   tts: () => option(CALLS, '--tts <model>', 'text to speech of cascade, as --stt; tts-1 unless given'),
   earlyMedia: () =>
     option(CALLS, '--early-media <on|off>', "on: the agent is heard half a round trip before the caller's certificate has been verified; off: not before").choices(['on', 'off']).default('on'),
+  ticketLifetime: () =>
+    option(CALLS, '--ticket-lifetime <time>', 'how long an answer ahead (?instant) is good for').argParser(duration).default(600_000, '10m'),
   maxDuration: () => option(LIMITS, '--max-duration <time>', 'the longest that a call may last').argParser(duration).default(3_600_000, '1h'),
-  redis: () =>
-    option(NETWORK, '--redis <url>', 'Redis that remembers flows for relays that restart; redis://host:6379').argParser(redisUrl),
+  redis: (what: string) => option(NETWORK, '--redis <url>', `Redis that remembers ${what}; redis://host:6379`).argParser(redisUrl),
   handover: () => option(OPERATION, '--handover <path>', 'Unix socket at which a new relay takes over from the one before it, without losing a packet; @name: of the network namespace'),
   stayAfterHandover: () => option(OPERATION, '--stay-after-handover', 'when another relay has taken over, wait for SIGTERM instead of ending, so that a supervisor starts nothing again').default(false),
   apiKey: () => option(CALLS, '--api-key <key>', 'what the HTTP API asks for; needed beyond loopback (the variable keeps it out of process lists)'),

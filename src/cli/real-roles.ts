@@ -2,7 +2,7 @@ import type { HistogramReading, MetricReading } from '../observe/metrics.ts';
 import type { Logger } from '../observe/log.ts';
 import type { ClustersFile } from '../clusters/clusters-file.ts';
 import type { PathReport, PATH_CONDITIONS, RecoveryFigures, Relay, RELAY_COUNTERS } from '../relay/index.ts';
-import type { FlowStore } from '../store/index.ts';
+import type { RedisStore } from '../store/index.ts';
 import type { Roles } from './roles.ts';
 
 /**
@@ -37,9 +37,11 @@ export const roles: Roles = {
       ],
     });
   },
-  async startTransceiver(options) {
+  async startTransceiver({ store: where, ...options }, logger) {
     const { startTransceiver } = await import('../transceiver/index.ts');
-    return startTransceiver(options);
+    const { MemoryStore } = await import('../store/index.ts');
+    const store = where === undefined ? undefined : where === 'memory' ? new MemoryStore() : await openRedis(where, logger);
+    return startTransceiver({ ...options, ...(store && { store }) });
   },
   async routingKeys({ secret, previousSecret }) {
     const { RoutingKeys } = await import('../wire/routing-token.ts');
@@ -67,7 +69,7 @@ async function openClusters(file: string, logger: Logger): Promise<ClustersFile>
   return Opened.open(file, logger);
 }
 
-async function openRedis(url: string, logger: Logger): Promise<FlowStore> {
+async function openRedis(url: string, logger: Logger): Promise<RedisStore> {
   const { RedisStore } = await import('../store/index.ts');
   return new RedisStore(url, (connected, reason) => {
     if (connected) logger.info('Redis is connected');

@@ -43,7 +43,7 @@ export function addRelayCommand(program: Command, roles: Roles): void {
     .addOption(options.clusters('YAML file that lists the clusters, for a relay that forwards to all of them; without --cluster it belongs to none'))
     .addOption(options.engine())
     .addOption(options.allowTargets())
-    .addOption(options.redis())
+    .addOption(options.redis('flows for relays that restart'))
     .addOption(options.workers('worker threads, one for every two cores unless given; the dgram engine has one'))
     .addOption(options.maxFlows())
     .addOption(options.idleTimeout())

@@ -9,7 +9,7 @@ export interface Roles {
   /** @throws with a sentence that says what to do, when a port is taken or an option is wrong. */
   startRelay(options: RelayOptions, logger: Logger): Promise<RelayRole>;
   /** @throws with a sentence that says what to do, when a port is taken or the agent does not load. */
-  startTransceiver(options: TransceiverOptions): Promise<TransceiverRole>;
+  startTransceiver(options: TransceiverOptions, logger: Logger): Promise<TransceiverRole>;
   routingKeys(secrets: Secrets): Promise<RoutingKeys>;
 }
 
@@ -86,6 +86,10 @@ export interface TransceiverOptions extends Secrets {
   readonly trunkMtu: number;
   /** Send to a caller whose certificate has not been verified yet. */
   readonly earlyMedia: boolean;
+  /** How long an answer ahead is good for. */
+  readonly ticketLifetimeMs: number;
+  /** URL of the Redis that transceivers share, or `memory` for one that stands alone. */
+  readonly store?: string;
   readonly logLevel: LogLevel;
 }
 

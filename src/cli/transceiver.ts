@@ -17,11 +17,13 @@ interface TransceiverFlags extends AgentFlags {
   readonly advertiseTrunk?: string;
   readonly ingress: string[];
   readonly cluster: number;
+  readonly redis?: string;
   readonly apiKey?: string;
   readonly workers?: number;
   readonly maxCalls?: number;
   readonly trunkMtu: number;
   readonly earlyMedia: 'on' | 'off';
+  readonly ticketLifetime: number;
   readonly maxDuration: number;
   readonly drainTimeout: number;
   readonly logLevel: LogLevel;
@@ -36,12 +38,14 @@ export function addTransceiverCommand(program: Command, roles: Roles): void {
     .addOption(required(options.trunk()))
     .addOption(options.advertiseTrunk())
     .addOption(required(options.ingress().argParser(endpoints)))
-    .addOption(options.cluster());
+    .addOption(options.cluster())
+    .addOption(options.redis('which answers ahead (?instant) are used, and what they cannot hold'));
   addAgentOptions(command)
     .addOption(options.apiKey())
     .addOption(options.workers('worker threads, one per core but one unless given'))
     .addOption(options.maxCalls())
     .addOption(options.earlyMedia())
+    .addOption(options.ticketLifetime())
     .addOption(options.maxDuration())
     .addOption(options.trunkMtu())
     .addOption(options.drainTimeout('how long live calls may go on after SIGTERM', 600_000, '10m'))
@@ -54,7 +58,7 @@ export function addTransceiverCommand(program: Command, roles: Roles): void {
 }
 
 async function runTransceiver(flags: TransceiverFlags, roles: Roles): Promise<void> {
-  const { agent, cluster, workers, maxCalls, trunkMtu, logLevel, apiKey = null } = flags;
+  const { agent, cluster, redis, workers, maxCalls, trunkMtu, logLevel, apiKey = null } = flags;
   const secrets = readSecrets();
   const logger = createLogger({ level: logLevel, redact: [...Object.values(secrets), apiKey ?? '', flags.upstreamKey ?? ''] });
   warnOfWeakSecret(secrets, logger);
@@ -79,8 +83,10 @@ async function runTransceiver(flags: TransceiverFlags, roles: Roles): Promise<vo
     maxDurationMs: flags.maxDuration,
     trunkMtu,
     earlyMedia: flags.earlyMedia === 'on',
+    ticketLifetimeMs: flags.ticketLifetime,
+    ...(redis === undefined ? {} : { store: redis }),
     logLevel,
-  });
+  }, logger);
   const metrics = new Metrics(VERSION, 'transceiver');
   metrics.add(() => transceiver.metrics());
   const http = await startApiServer({ address, apiKey, secrets, transceiver, metrics, logger });

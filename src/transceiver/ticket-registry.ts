@@ -12,6 +12,11 @@ export class TicketRegistry {
     this.#store = store;
   }
 
+  /** Closes the store. */
+  async close(): Promise<void> {
+    await this.#store?.close();
+  }
+
   /** @throws {CallError} when it is not certain that whoever gets the call will find it. */
   async keep({ name, json }: NamedSession, ttlMs: number): Promise<void> {
     if (this.#store === null) {

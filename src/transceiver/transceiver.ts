@@ -45,7 +45,7 @@ export interface TransceiverOptions {
   readonly earlyMedia?: boolean;
   /** How long an answer ahead is good for. Default ten minutes. */
   readonly ticketLifetimeMs?: number;
-  /** Where all transceivers of the cluster see which tickets are used, and what they cannot hold. None unless given. */
+  /** Where all transceivers of the cluster see which tickets are used, and what they cannot hold. None unless given; closed with the transceiver. */
   readonly store?: TicketStore;
   readonly logLevel?: LogLevel;
 }
@@ -111,6 +111,7 @@ export async function startTransceiver(options: TransceiverOptions): Promise<Tra
   const failed = started.find((result) => result.status === 'rejected');
   if (failed) {
     await Promise.all(shards.map((shard) => shard.close('startup-failed')));
+    await tickets.close();
     throw failed.reason;
   }
   const keys = new CallIdKeys(options.secret, options.previousSecret);
@@ -219,7 +220,7 @@ class ShardedTransceiver implements Transceiver {
   }
 
   close(reason = 'server-shutdown'): Promise<void> {
-    this.#closed ??= Promise.all(this.#shards.map((shard) => shard.close(reason))).then(() => undefined);
+    this.#closed ??= Promise.all(this.#shards.map((shard) => shard.close(reason))).then(() => this.#tickets.close());
     return this.#closed;
   }
 

@@ -44,7 +44,7 @@ test('dev on all addresses tells callers addresses that exist', { timeout }, asy
 });
 
 test('a transceiver asks for its key, is told its flags, and drains within its time', { timeout }, async () => {
-  const cli = new CliProcess([...TRANSCEIVER, '--agent', 'echo', '--workers', '3', '--max-calls', '5', '--early-media', 'off', '--drain-timeout', '100ms'], {
+  const cli = new CliProcess([...TRANSCEIVER, '--agent', 'echo', '--workers', '3', '--ticket-lifetime', '5m', '--redis', 'redis://127.0.0.1:1', '--max-calls', '5', '--early-media', 'off', '--drain-timeout', '100ms'], {
     ...ENV,
     EARSHOT_SECRET_PREVIOUS: 'the secret before that one',
     EARSHOT_API_KEY: 'the-api-key',
@@ -69,6 +69,8 @@ test('a transceiver asks for its key, is told its flags, and drains within its t
     maxCalls: 5,
     trunkMtu: 1472,
     earlyMedia: false,
+    ticketLifetimeMs: 300_000,
+    store: 'redis://127.0.0.1:1',
     logLevel: 'info',
   });
   const [, address] = await cli.printed(/"http":"(127\.0\.0\.1:\d+)"/);

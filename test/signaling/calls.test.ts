@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { CallError } from '../../src/signaling/call-service.ts';
-import { ANSWER, API_KEY, errorOf, FRAGMENT, OFFER, sendRaw, startServer } from './harness.ts';
+import { ANSWER, API_KEY, errorOf, EXPIRES_AT, FRAGMENT, OFFER, sendRaw, startServer } from './harness.ts';
 
 test('an SDP offer is answered as the OpenAI SDK and WHIP clients expect', async () => {
   await using server = await startServer();
@@ -44,6 +44,32 @@ test('?dcid says which negotiated channel carries the events, in every form of a
     assert.match(error.message, /^dcid: .*0 to 65534/, bad);
   }
   assert.equal(server.calls.requests.length, 5);
+});
+
+test('?instant answers ahead: nothing is created, and it says until when it is good', async () => {
+  await using server = await startServer();
+  for (const query of ['instant', 'instant=', 'instant=true', 'instant=1&model=parrot&dcid=3']) {
+    const response = await server.post(`/v1/realtime/calls?${query}`, OFFER);
+    assert.equal(response.status, 200, query);
+    assert.equal(response.headers.get('content-type'), 'application/sdp');
+    assert.equal(response.headers.get('expires'), new Date(EXPIRES_AT * 1000).toUTCString());
+    assert.deepEqual([response.headers.get('location'), response.headers.get('etag')], [null, null]);
+    assert.equal(await response.text(), ANSWER);
+  }
+  assert.deepEqual(server.calls.requests.at(-1), { offer: OFFER, session: { type: 'realtime', model: 'parrot' }, eventsChannelId: 3 });
+  assert.equal(server.calls.live.size, 0);
+  for (const query of ['instant=false', 'instant=0']) assert.equal((await server.post(`/v1/realtime/calls?${query}`, OFFER)).status, 201);
+  for (const query of ['instant=yes', 'instant&instant']) {
+    const error = await errorOf(await server.post(`/v1/realtime/calls?${query}`, OFFER));
+    assert.deepEqual([error.code, error.param], ['invalid_value', 'instant']);
+  }
+});
+
+test('an answer ahead expires with the client secret that it was asked for with', async () => {
+  await using server = await startServer();
+  const { value, expires_at: expiresAt } = (await (await server.post('/v1/realtime/client_secrets', {})).json()) as { value: string; expires_at: number };
+  const response = await server.post('/v1/realtime/calls?instant', OFFER, { key: value });
+  assert.equal(response.headers.get('expires'), new Date(expiresAt * 1000).toUTCString());
 });
 
 test('a form is read whether its fields are text or files, and its session reaches the call', async () => {
