@@ -6,7 +6,7 @@ const OF_THE_HOP = new Set([
   'host', 'content-length', 'expect', 'accept-encoding',
 ]);
 /** What a cluster's answer means to the caller; the rest the gateway says itself. */
-const ANSWER_HEADERS = ['content-type', 'location', 'etag', 'retry-after', 'www-authenticate', 'allow', 'link', 'earshot-events-channel'] as const;
+const ANSWER_HEADERS = ['content-type', 'location', 'etag', 'expires', 'retry-after', 'www-authenticate', 'allow', 'link', 'earshot-events-channel'] as const;
 
 /** The request's headers for the cluster. None of Earshot's own pass: only a gateway may say those. */
 export function forwardedHeaders(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
