@@ -1,6 +1,7 @@
 import type { Clusters } from '../clusters/clusters.ts';
 import { formatAddress, sameAddress, type TransportAddress } from '../wire/address.ts';
-import { LOCATOR_BYTES, writeEndpoint4 } from '../wire/locator.ts';
+import { LOCATOR_BYTES } from '../wire/locator.ts';
+import { endpointKey, endpointOf, hashBytes, rendezvous } from './endpoints.ts';
 import { PATH_CONDITIONS, type PathFigures, PathHealth } from './path-health.ts';
 
 /** How relays here reach one other cluster. Plain data, for the workers. */
@@ -106,7 +107,7 @@ export class ClusterPaths {
   probeCluster = 0;
 
   readonly #ways = new Map<number, Way>();
-  /** By address: see {@link keyOf}. */
+  /** By address: see {@link endpointKey}. */
   readonly #byAddress = new Map<number, Path>();
   #paths: Path[] = [];
   #nextAt = Number.POSITIVE_INFINITY;
@@ -130,7 +131,7 @@ export class ClusterPaths {
         const known = before.find((path) => path.route.cluster === cluster && sameAddress(path.address, address));
         return known ? { ...known, route: way } : makePath(way, address, now + ((this.#paths.length + i) % 8) * (SPREAD_MS / 8));
       });
-      for (const path of way.paths) this.#byAddress.set(keyOf(path.endpoint, 0), path);
+      for (const path of way.paths) this.#byAddress.set(endpointKey(path.endpoint, 0), path);
       this.#paths.push(...way.paths);
     }
     this.#review(now);
@@ -148,7 +149,7 @@ export class ClusterPaths {
 
   /** The cluster whose relay has this trunk address, six bytes; -1 for none. */
   clusterAt(endpoint: Uint8Array, offset: number): number {
-    return this.#byAddress.get(keyOf(endpoint, offset))?.route.cluster ?? -1;
+    return this.#byAddress.get(endpointKey(endpoint, offset))?.route.cluster ?? -1;
   }
 
   /** Chooses the path of a client (4 or 16 bytes at `ipOffset`) to a cluster; false when there is none. */
@@ -157,12 +158,10 @@ export class ClusterPaths {
     if (chosen === undefined || chosen.length === 0) return false;
     let best = chosen[0];
     if (chosen.length > 1) {
-      let client = Math.imul(port ^ 0x9e3779b1, 0x85ebca6b);
-      const bytes = family === 4 ? 4 : 16;
-      for (let i = 0; i < bytes; i++) client = Math.imul(client ^ ip[ipOffset + i], 0x01000193);
+      const client = hashBytes(ip, ipOffset, family === 4 ? 4 : 16, Math.imul(port ^ 0x9e3779b1, 0x85ebca6b));
       let most = -1;
       for (const path of chosen) {
-        const score = mix(client ^ path.seed);
+        const score = rendezvous(client, path.seed);
         if (score > most) {
           most = score;
           best = path;
@@ -200,7 +199,7 @@ export class ClusterPaths {
 
   /** The peer at `from` (six bytes) has answered probe `number` as a relay of `cluster`. */
   answer(from: Uint8Array, number: number, cluster: number, now: number): void {
-    const path = this.#byAddress.get(keyOf(from, 0));
+    const path = this.#byAddress.get(endpointKey(from, 0));
     if (path === undefined) return;
     const before = path.health.condition;
     path.health.answer(number, cluster, now);
@@ -229,23 +228,7 @@ function best(paths: readonly Path[], now: number): Path[] {
 }
 
 function makePath(route: Way, address: TransportAddress, firstProbeAt: number): Path {
-  const endpoint = new Uint8Array(LOCATOR_BYTES);
-  writeEndpoint4(endpoint, 0, address.ip, 0, address.port);
-  const seed = endpoint.reduce((hash, byte) => Math.imul(hash ^ byte, 0x01000193), 0x811c9dc5 | 0);
+  const endpoint = endpointOf(address);
+  const seed = hashBytes(endpoint, 0, LOCATOR_BYTES);
   return { route, address, endpoint, health: new PathHealth(route.cluster, firstProbeAt), seed };
-}
-
-/** Six bytes as one number, which is exact. */
-function keyOf(endpoint: Uint8Array, offset: number): number {
-  const high = (endpoint[offset] << 16) | (endpoint[offset + 1] << 8) | endpoint[offset + 2];
-  const low = (endpoint[offset + 3] << 16) | (endpoint[offset + 4] << 8) | endpoint[offset + 5];
-  return high * 0x1000000 + low;
-}
-
-/** MurmurHash3's finaliser, unsigned. */
-function mix(value: number): number {
-  let h = value;
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
 }

@@ -1,6 +1,6 @@
 import { datagramKind } from '../wire/datagram-kind.ts';
 import { LOCATOR_BYTES, writeEndpoint4 } from '../wire/locator.ts';
-import { type RoutingKeys, RoutingToken } from '../wire/routing-token.ts';
+import { type RoutingKeys, RoutingToken, UFRAG_LENGTH } from '../wire/routing-token.ts';
 import { StunUsernameReader } from '../wire/stun-username.ts';
 import { pathProbeCluster, pathProbeKind, pathProbeNumber } from '../wire/path-probe.ts';
 import { type TrunkCookies, TrunkReader } from '../wire/trunk.ts';
@@ -11,12 +11,13 @@ import { FlowTable } from './flow-table.ts';
 import type { NetworkList } from './networks.ts';
 import { FLOW_REFRESH_MS, type FlowRecovery, LimitedLookups } from './recovery.ts';
 import type { SourceLimit } from './source-limit.ts';
+import type { TransceiverWorkers } from './transceivers.ts';
 
 /**
  * Where each packet goes. No sockets, no clock: `now` is milliseconds on any monotonic clock.
  *
  *   client datagram ─► STUN binding request? ─yes─► token ─► transceiver, and the flow is made
- *                            │no
+ *                            │no                      └─ an unbound ticket? the flow's, or else `TransceiverWorkers`
  *                            ▼
  *                      known flow? ─yes─► its transceiver
  *                            │no
@@ -37,6 +38,9 @@ import type { SourceLimit } from './source-limit.ts';
  * A spoofed source moves nothing: STUN makes a flow, or moves one that no transceiver has vouched for; a flow that is
  * vouched for is moved only by another transceiver's vouching. Nothing is ever sent to a source that has shown no
  * token, and every drop has its reason.
+ *
+ * A transceiver that cannot take a ticket hands it back: it is offered to the next, or to the one that it names. A name
+ * is followed once for each check of the client, as two transceivers may name each other for ever.
  */
 export interface RelayCoreOptions {
   readonly keys: RoutingKeys;
@@ -45,6 +49,8 @@ export interface RelayCoreOptions {
   readonly cluster: number;
   /** The ways to other clusters; null when calls of other clusters are none of this relay's business. */
   readonly paths: ClusterPaths | null;
+  /** The transceivers of this relay's cluster; null when they are not known. */
+  readonly transceivers: TransceiverWorkers | null;
   readonly allowTargets: NetworkList;
   readonly maxFlows: number;
   readonly idleTimeoutMs: number;
@@ -61,9 +67,10 @@ export const NO_CLUSTER = -1;
 export type ClientVerdict = 'forward' | DropReason;
 /**
  * `client`: to the client named in the entry. `via`: to the relay that it names. `forward`: on to the transceiver, with
- * `source` as via. `probe`: to be echoed to `source`. `done`: nothing is left to do. Null: no further entries.
+ * `source` as via. `offer`: handed back, to another transceiver, with the via that it has. `probe`: to be echoed to
+ * `source`. `done`: nothing is left to do. Null: no further entries.
  */
-export type EntryVerdict = 'client' | 'via' | 'forward' | 'probe' | 'done' | DropReason | null;
+export type EntryVerdict = 'client' | 'via' | 'forward' | 'offer' | 'probe' | 'done' | DropReason | null;
 
 export class RelayCore {
   /** After `forward`: the next hop, six bytes (IPv4 address, port) at `targetOffset`. */
@@ -134,7 +141,7 @@ export class RelayCore {
     if (cluster < 0) return this.#forward(flows.targets, at);
     if (relayed) return 'relay-loop';
     const verdict = this.#toCluster(cluster, family, ip, ipOffset, port);
-    if (verdict !== 'forward' || flows.tokenCluster(flow) !== cluster) return verdict;
+    if (verdict !== 'forward' || flows.tokenCluster(flow) !== cluster || flows.hasTicket(flow)) return verdict;
     this.hint = flows.tokenTargets;
     this.hintOffset = at;
     return verdict;
@@ -174,7 +181,7 @@ export class RelayCore {
     }
     if (entry.control) return this.#control(now);
     if (!entry.towardsClients) return this.#fromRelay(now);
-    if (entry.handedBack) return 'ticket-refused';
+    if (entry.handedBack) return this.#handedBack(now);
     if (entry.hasVia) {
       if (!this.#options.allowTargets.contains(this.#trunkData, entry.viaOffset)) return 'via-not-allowed';
       if (entry.verified) this.#learn(now);
@@ -239,29 +246,143 @@ export class RelayCore {
     const { flows, token } = this;
     const { cluster: own, paths } = this.#options;
     if (ufragOffset < 0) return 'stun-no-ufrag';
+    if (ufragLength > UFRAG_LENGTH) return this.#byTicket(flow, data, family, ip, ipOffset, port, now, relayed);
     let known = flow;
     if (flow >= 0 && flows.hasToken(flow, data, ufragOffset, ufragLength)) flows.touch(flow, now);
     else {
-      if (!this.#options.keys.decodeUfrag(data, ufragOffset, ufragLength, token)) return 'token-invalid';
-      this.#counters.add('tokensDecoded', 1);
+      if (!this.#decode(data)) return 'token-invalid';
       const { cluster } = token;
       if (cluster !== own && (relayed || paths === null || !paths.knows(cluster))) return 'token-cluster';
       if (token.locatorKind === 1) return 'token-node';
-      if (token.locatorKind === 2) return 'ticket-unroutable';
       const isForeign = cluster !== own && !paths!.isDirect(cluster);
       if (!isForeign && !this.#options.allowTargets.contains(token.locatorBytes, 0)) return 'target-not-allowed';
       if (flow < 0 && this.#options.sourceLimit?.take(ip, ipOffset, family, now) === false) return 'source-limit';
-      known = flows.obtain(ip, ipOffset, family, port, now);
-      if (flows.inserted) this.#counters.add('flowsRouted', 1);
+      known = this.#obtain(family, ip, ipOffset, port, now);
       let target = token.locatorBytes;
       if (isForeign) writeClusterTarget((target = this.#clusterTarget), 0, cluster);
       if (!flows.isVerified(known)) flows.setTarget(known, target, 0, false);
-      flows.setToken(known, data, ufragOffset, token.locatorBytes, cluster);
+      flows.setToken(known, data, ufragOffset, token.locatorBytes, 0, cluster, false);
     }
     const cluster = flows.tokenCluster(known);
     if (cluster === own || paths === null || paths.isDirect(cluster)) return this.#forward(flows.tokenTargets, known * LOCATOR_BYTES);
     // The flow may have been made by the client itself, for a call of another cluster.
     return relayed ? 'relay-loop' : this.#toCluster(cluster, family, ip, ipOffset, port);
+  }
+
+  /** A check with an unbound ticket: where the flow leads, if the call may be there, or else where the ticket does. */
+  #byTicket(
+    flow: number,
+    data: Uint8Array,
+    family: 4 | 6,
+    ip: Uint8Array,
+    ipOffset: number,
+    port: number,
+    now: number,
+    relayed: boolean,
+  ): ClientVerdict {
+    const { ufragOffset, ufragLength } = this.#stun;
+    const { flows, token } = this;
+    const { cluster: own, paths, transceivers, sourceLimit } = this.#options;
+    const isSame = flow >= 0 && flows.hasToken(flow, data, ufragOffset, ufragLength);
+    if (!isSame && !this.#decode(data)) return 'token-invalid';
+    const cluster = isSame ? flows.tokenCluster(flow) : token.cluster;
+    if (cluster !== own && (relayed || paths === null || !paths.knows(cluster))) return 'token-cluster';
+    if (cluster !== own && !paths!.isDirect(cluster)) {
+      if (!isSame) {
+        if (flow < 0 && sourceLimit?.take(ip, ipOffset, family, now) === false) return 'source-limit';
+        writeClusterTarget(this.#clusterTarget, 0, cluster);
+        this.#lead(data, ufragOffset, family, ip, ipOffset, port, this.#clusterTarget, 0, now);
+      } else flows.touch(flow, now);
+      return this.#toCluster(cluster, family, ip, ipOffset, port);
+    }
+    const way = flow < 0 ? null : this.#wayOfTicket(flow, isSame);
+    if (way !== null) {
+      const at = flow * LOCATOR_BYTES;
+      if (!isSame) flows.setToken(flow, data, ufragOffset, way, at, cluster, true);
+      flows.setReferred(flow, false);
+      flows.touch(flow, now);
+      return this.#forward(way, at);
+    }
+    if (isSame && !this.#decode(data)) return 'token-invalid';
+    if (cluster !== own || transceivers === null || !transceivers.choose(token.bytes, token.issuedAt)) return 'ticket-unroutable';
+    if (flow < 0 && sourceLimit?.take(ip, ipOffset, family, now) === false) return 'source-limit';
+    this.#counters.add('ticketsChosen', 1);
+    this.#lead(data, ufragOffset, family, ip, ipOffset, port, transceivers.endpoint, 0, now);
+    return this.#forward(transceivers.endpoint, 0);
+  }
+
+  /**
+   * Targets of the flow by which its ticket may reach the call: those that a transceiver has vouched for, or that were
+   * learned without a token; then, for a ticket that it has shown before, those of that. Null when none lives.
+   */
+  #wayOfTicket(flow: number, isSame: boolean): Uint8Array | null {
+    const { flows } = this;
+    const { transceivers } = this.#options;
+    const at = flow * LOCATOR_BYTES;
+    const lives = (targets: Uint8Array): boolean => clusterOfTarget(targets, at) < 0 && transceivers?.lives(targets, at) !== false;
+    if ((flows.isVerified(flow) || flows.tokenCluster(flow) < 0) && lives(flows.targets)) return flows.targets;
+    return isSame && lives(flows.tokenTargets) ? flows.tokenTargets : null;
+  }
+
+  /** The client's flow, and the ticket whose token is in `token`, lead to `target`; but what a transceiver has vouched for stays. */
+  #lead(
+    ticket: Uint8Array,
+    ticketOffset: number,
+    family: 4 | 6,
+    ip: Uint8Array,
+    ipOffset: number,
+    port: number,
+    target: Uint8Array,
+    targetOffset: number,
+    now: number,
+  ): number {
+    const { flows } = this;
+    const flow = this.#obtain(family, ip, ipOffset, port, now);
+    if (!flows.isVerified(flow)) flows.setTarget(flow, target, targetOffset, false);
+    flows.setToken(flow, ticket, ticketOffset, target, targetOffset, this.token.cluster, true);
+    flows.setReferred(flow, false);
+    return flow;
+  }
+
+  /** A transceiver cannot take the ticket of the current entry, whose payload is the client's check. */
+  #handedBack(now: number): EntryVerdict {
+    const { transceivers, allowTargets, cluster } = this.#options;
+    const { trunk, flows, token } = this;
+    const data = this.#trunkData;
+    if (transceivers === null || clusterOfTarget(this.#voucher, 0) >= 0) return 'ticket-refused';
+    if (trunk.hasVia && !allowTargets.contains(data, trunk.viaOffset)) return 'via-not-allowed';
+    if (trunk.hasTarget && !allowTargets.contains(data, trunk.targetOffset)) return 'target-not-allowed';
+    this.#stun.read(data, trunk.payloadOffset, trunk.payloadLength);
+    if (this.#stun.ufragLength <= UFRAG_LENGTH || !this.#decode(data) || token.cluster !== cluster) return 'ticket-refused';
+    const known = flows.find(data, trunk.ipOffset, trunk.family, trunk.port);
+    const isNamed = trunk.hasTarget && !(known >= 0 && flows.isReferred(known));
+    if (isNamed ? !transceivers.lives(data, trunk.targetOffset) : !transceivers.next(this.source, token.bytes, token.issuedAt)) {
+      // The client's next check shall begin anew.
+      if (known >= 0 && !flows.isVerified(known)) flows.remove(known);
+      return 'ticket-refused';
+    }
+    const wasReferred = known >= 0 && flows.isReferred(known);
+    if (isNamed) this.#forward(data, trunk.targetOffset);
+    else this.#forward(transceivers.endpoint, 0);
+    const { target, targetOffset } = this;
+    const flow = this.#lead(data, this.#stun.ufragOffset, trunk.family, data, trunk.ipOffset, trunk.port, target, targetOffset, now);
+    flows.setReferred(flow, isNamed || wasReferred);
+    this.#counters.add(isNamed ? 'ticketsNamed' : 'ticketsPassedOn', 1);
+    return 'offer';
+  }
+
+  /** Reads the token at the beginning of the ufrag that was found last. */
+  #decode(data: Uint8Array): boolean {
+    const { ufragOffset, ufragLength } = this.#stun;
+    if (!this.#options.keys.decodeUfrag(data, ufragOffset, ufragLength, this.token)) return false;
+    this.#counters.add('tokensDecoded', 1);
+    return true;
+  }
+
+  #obtain(family: 4 | 6, ip: Uint8Array, ipOffset: number, port: number, now: number): number {
+    const flow = this.flows.obtain(ip, ipOffset, family, port, now);
+    if (this.flows.inserted) this.#counters.add('flowsRouted', 1);
+    return flow;
   }
 
   /** An entry of a client that came through another relay. */
@@ -286,6 +407,7 @@ export class RelayCore {
     const { trunk, source } = this;
     const kind = pathProbeKind(this.#trunkData, trunk.payloadOffset, trunk.payloadLength);
     if (kind === 'probe' && !trunk.towardsClients) return 'probe';
+    if (kind === 'report' && trunk.towardsClients) this.#options.transceivers?.answer(source, this.#trunkData, trunk.payloadOffset, now);
     if (kind === 'echo' && trunk.towardsClients) {
       const number = pathProbeNumber(this.#trunkData, trunk.payloadOffset);
       this.#options.paths?.answer(source, number, pathProbeCluster(this.#trunkData, trunk.payloadOffset), now);

@@ -12,6 +12,9 @@ export interface RelayCounter {
 const FLOWS_LEARNED =
   'Flows learned, by the way: a routing token, a transceiver (way_back), a relay elsewhere, the recovery cache (Redis), or the relay before (handover)';
 
+const TICKETS_ROUTED =
+  'Times that a transceiver was chosen for an unbound ticket: by the hash, or when one handed it back, the next (hand_back) or the one that it named (name)';
+
 const PLAIN = {
   clientReceived: { name: 'client_packets', help: 'Packets between clients and the public port', labels: { direction: 'in' } },
   clientSent: { name: 'client_packets', help: 'Packets between clients and the public port', labels: { direction: 'out' } },
@@ -29,6 +32,9 @@ const PLAIN = {
   relayedReceived: { name: 'relayed_packets', help: 'Packets of clients that came through a relay of another place', labels: {} },
   probesAnswered: { name: 'probes_answered', help: 'Probes of relays of other places that were answered', labels: {} },
   tokensDecoded: { name: 'tokens_decoded', help: 'Routing tokens that had to be decrypted', labels: {} },
+  ticketsChosen: { name: 'tickets_routed', help: TICKETS_ROUTED, labels: { by: 'hash' } },
+  ticketsPassedOn: { name: 'tickets_routed', help: TICKETS_ROUTED, labels: { by: 'hand_back' } },
+  ticketsNamed: { name: 'tickets_routed', help: TICKETS_ROUTED, labels: { by: 'name' } },
   flowsRouted: { name: 'flows_learned', help: FLOWS_LEARNED, labels: { from: 'token' } },
   flowsReturned: { name: 'flows_learned', help: FLOWS_LEARNED, labels: { from: 'way_back' } },
   flowsHinted: { name: 'flows_learned', help: FLOWS_LEARNED, labels: { from: 'relay' } },

@@ -9,19 +9,19 @@ import { PacketPath } from './packet-path.ts';
 import { CLOSE, type DgramWorkerMessage, type DgramWorkerSetup } from './dgram-messages.ts';
 import { post } from './post.ts';
 import { RecoveryMail } from './recovery-mail.ts';
-import { type PathReports, type WorkerMail, histogramBlock, makeCore, takeMail } from './worker-setup.ts';
+import { type WorkerMail, histogramBlock, makeCore, peerReports, takeMail } from './worker-setup.ts';
 
 /** A relay worker of the `dgram` engine: a thread with an event loop and two node:dgram sockets. */
 const SLOTS = 64;
 const TICK_MS = 1000;
 const SLOW_LOOP_MS = 5;
-/** How late a probe of a path may be. */
+/** How late a probe of a peer may be. */
 const PROBE_TICK_MS = 20;
 
 async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void> {
   const mail = new RecoveryMail((message) => post(parentPort, message));
   const parts = makeCore(setup, mail, performance.now());
-  const { core, paths, counters, cookies } = parts;
+  const { core, probers, counters, cookies } = parts;
   const { loop } = histogramBlock(setup.shared);
   /** When the round that has begun did so; null between rounds. */
   let roundStart: number | null = null;
@@ -44,7 +44,7 @@ async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void>
   const path = new PacketPath({
     core,
     cluster: setup.cluster,
-    paths,
+    probers,
     counters,
     cookies,
     mtu: setup.trunkMtu,
@@ -90,7 +90,8 @@ async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void>
   const timer = setInterval(() => {
     const now = performance.now();
     core.tick(now);
-    if (paths !== null) post(parentPort, { paths: paths.reports(now) } satisfies PathReports);
+    const reports = peerReports(parts, now);
+    if (reports !== null) post(parentPort, reports);
     mail.flush();
     const sum = (field: keyof UdpSocketCounters): number => publicSocket.counters[field] + trunkSocket.counters[field];
     counters.set('sendErrors', sum('sendErrors'));
@@ -99,7 +100,7 @@ async function run(setup: DgramWorkerSetup, sockets: UdpSocket[]): Promise<void>
     counters.add('drop:oversize', sum('oversize') - oversize);
     oversize = sum('oversize');
   }, TICK_MS);
-  const probing = paths === null ? null : setInterval(() => {
+  const probing = probers.length === 0 ? null : setInterval(() => {
     const now = performance.now();
     if (now < path.nextTickAt) return;
     path.tick(now);

@@ -23,6 +23,7 @@ export function explain(
     cookies: new TrunkCookies(secret, previousSecret),
     cluster,
     paths: null,
+    transceivers: null,
     allowTargets: new NetworkList(allowTargets),
     maxFlows: 1,
     idleTimeoutMs: Number.POSITIVE_INFINITY,

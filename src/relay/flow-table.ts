@@ -101,22 +101,45 @@ export class FlowTable {
     return (this.#marks[flow] & MARK_TOKEN) === 0 ? -1 : this.#tokenClusters[flow];
   }
 
-  /** Remembers a token that has been checked, and where it leads. */
-  setToken(flow: number, ufrag: Uint8Array, ufragOffset: number, target: Uint8Array, cluster: number): void {
-    for (let i = 0; i < UFRAG_LENGTH; i++) this.#tokens[flow * UFRAG_LENGTH + i] = ufrag[ufragOffset + i];
-    this.tokenTargets.set(target, flow * LOCATOR_BYTES);
-    this.#tokenClusters[flow] = cluster;
-    this.#marks[flow] |= MARK_TOKEN;
+  /** Whether the token that the flow showed last is that of an unbound ticket. */
+  hasTicket(flow: number): boolean {
+    return (this.#marks[flow] & MARK_TICKET) !== 0;
   }
 
-  /** Whether this is the token that the flow showed last. */
+  /** Whether the flow leads where a transceiver has said, which handed its ticket back. */
+  isReferred(flow: number): boolean {
+    return (this.#marks[flow] & MARK_REFERRED) !== 0;
+  }
+
+  setReferred(flow: number, referred: boolean): void {
+    if (referred) this.#marks[flow] |= MARK_REFERRED;
+    else this.#marks[flow] &= ~MARK_REFERRED;
+  }
+
+  /** Remembers a token that has been checked, the beginning of a ticket or not, and where it leads. */
+  setToken(flow: number, ufrag: Uint8Array, ufragOffset: number, target: Uint8Array, targetOffset: number, cluster: number, isTicket: boolean): void {
+    for (let i = 0; i < UFRAG_LENGTH; i++) this.#tokens[flow * UFRAG_LENGTH + i] = ufrag[ufragOffset + i];
+    for (let i = 0; i < LOCATOR_BYTES; i++) this.tokenTargets[flow * LOCATOR_BYTES + i] = target[targetOffset + i];
+    this.#tokenClusters[flow] = cluster;
+    this.#marks[flow] = (this.#marks[flow] & ~MARK_TICKET) | MARK_TOKEN | (isTicket ? MARK_TICKET : 0);
+  }
+
+  /** Whether this is the token that the flow showed last; of a ticket its beginning alone is compared. */
   hasToken(flow: number, ufrag: Uint8Array, offset: number, length: number): boolean {
-    if (length !== UFRAG_LENGTH || (this.#marks[flow] & MARK_TOKEN) === 0) return false;
+    const marks = length > UFRAG_LENGTH ? MARK_TOKEN | MARK_TICKET : MARK_TOKEN;
+    if (length < UFRAG_LENGTH || (this.#marks[flow] & (MARK_TOKEN | MARK_TICKET)) !== marks) return false;
     const at = flow * UFRAG_LENGTH;
     for (let i = 0; i < UFRAG_LENGTH; i++) if (this.#tokens[at + i] !== ufrag[offset + i]) return false;
     return true;
+  }
+
+  /** Forgets the flow. */
+  remove(flow: number): void {
+    this.#table.remove(flow);
   }
 }
 
 const MARK_TOKEN = 1;
 const MARK_VERIFIED = 2;
+const MARK_TICKET = 4;
+const MARK_REFERRED = 8;

@@ -7,4 +7,5 @@ export { DEFAULT_ALLOWED_TARGETS } from './networks.ts';
 export type { HandoverFigures } from './handover-engine.ts';
 export type { RecoveryFigures } from './recovery-desk.ts';
 export type { SourceRate } from './source-limit.ts';
+export { type TransceiverReport, type WorkerCondition, WORKER_CONDITIONS } from './transceivers.ts';
 export { type Relay, type RelayDump, type RelayOptions, startRelay } from './relay.ts';

@@ -15,7 +15,6 @@ import {
   HOLD,
   MAIL,
   RUNNING,
-  type PathReports,
   type RelayWorkerSetup,
   STOP,
   type WorkerMail,
@@ -23,6 +22,7 @@ import {
   controlWord,
   histogramBlock,
   makeCore,
+  peerReports,
   takeMail,
 } from './worker-setup.ts';
 
@@ -90,7 +90,7 @@ class MmsgLoop {
     this.#libc = libc;
     this.#setup = setup;
     this.#parts = makeCore(setup, this.#mail, performance.now());
-    const { core, paths, counters, cookies } = this.#parts;
+    const { core, probers, counters, cookies } = this.#parts;
     this.#counters = counters;
     this.#histograms = histogramBlock(setup.shared);
     this.#control = controlWord(setup.shared);
@@ -103,7 +103,7 @@ class MmsgLoop {
     this.#path = new PacketPath({
       core,
       cluster: setup.cluster,
-      paths,
+      probers,
       counters,
       cookies,
       mtu: setup.trunkMtu,
@@ -196,9 +196,9 @@ class MmsgLoop {
   }
 
   #tick(now: number): void {
-    const { core, paths } = this.#parts;
-    core.tick(now);
-    if (paths !== null) post(parentPort, { paths: paths.reports(now) } satisfies PathReports);
+    this.#parts.core.tick(now);
+    const reports = peerReports(this.#parts, now);
+    if (reports !== null) post(parentPort, reports);
   }
 
   #countLoop(milliseconds: number): void {

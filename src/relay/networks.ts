@@ -24,7 +24,7 @@ export class NetworkList {
 }
 
 /** @throws {RangeError} with a message that says which text is no network and what one looks like. */
-export function parseNetwork(text: string): { network: number; mask: number } {
+function parseNetwork(text: string): { network: number; mask: number } {
   const [host, prefix] = text.split('/') as [string, string | undefined];
   const ip = parseIp(host);
   const bits = prefix === undefined ? 32 : /^\d{1,2}$/.test(prefix) ? Number(prefix) : Number.NaN;

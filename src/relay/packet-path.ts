@@ -3,7 +3,6 @@ import { TrunkLossMeter } from '../net/trunk-loss.ts';
 import { LOCATOR_BYTES } from '../wire/locator.ts';
 import { PATH_PROBE_BYTES, pathProbeNumber, writePathProbe } from '../wire/path-probe.ts';
 import { type TrunkCookies, TrunkEntry } from '../wire/trunk.ts';
-import type { ClusterPaths } from './cluster-paths.ts';
 import type { RelayCore } from './core.ts';
 import { type CounterBlock, counterIndex } from './counters.ts';
 
@@ -35,12 +34,24 @@ export interface PacketSinks {
   toTrunk(bundles: TrunkBundles): void;
 }
 
+/** Says which peers are to be probed, and when. */
+export interface Prober {
+  /** When `poll` has something to do again. */
+  readonly nextAt: number;
+  /** Takes the next probe that is due into the fields below; false when none is. */
+  poll(now: number): boolean;
+  /** Six bytes at offset 0. */
+  readonly endpoint: Uint8Array;
+  readonly probeCluster: number;
+  readonly probeNumber: number;
+}
+
 export interface PacketPathOptions {
   readonly core: RelayCore;
   /** This relay's cluster, for those who ask; negative for none. */
   readonly cluster: number;
-  /** The ways to other clusters, to be probed; null for none. */
-  readonly paths: ClusterPaths | null;
+  /** What is to be probed. */
+  readonly probers: readonly Prober[];
   readonly counters: CounterBlock;
   readonly cookies: TrunkCookies;
   readonly mtu: number;
@@ -65,13 +76,13 @@ export class PacketPath {
   readonly #relayLoss = new TrunkLossMeter();
   readonly #entry = new TrunkEntry();
   readonly #cluster: number;
-  readonly #paths: ClusterPaths | null;
+  readonly #probers: readonly Prober[];
   readonly #probe = makeProbe();
 
-  constructor({ core, cluster, paths, counters, cookies, mtu, sinks, forwardSlots, viaSlots }: PacketPathOptions) {
+  constructor({ core, cluster, probers, counters, cookies, mtu, sinks, forwardSlots, viaSlots }: PacketPathOptions) {
     this.#core = core;
     this.#cluster = cluster;
-    this.#paths = paths;
+    this.#probers = probers;
     this.#counters = counters;
     this.#sinks = sinks;
     this.#forward = new TrunkBundles({ slots: forwardSlots, cookies, mtu, towardsClients: false });
@@ -141,7 +152,10 @@ export class PacketPath {
         this.#counters.addAt(CLIENT_SENT, 1);
         this.#counters.addAt(CLIENT_SENT_BYTES, trunk.payloadLength);
       } else if (verdict === 'via') this.#return(data);
-      else if (verdict === 'forward') this.#forwardRelayed(data);
+      else if (verdict === 'forward') {
+        this.#counters.add('relayedReceived', 1);
+        this.#forwardEntry(data, core.source, 0);
+      } else if (verdict === 'offer') this.#forwardEntry(data, trunk.hasVia ? data : null, trunk.viaOffset);
       else if (verdict === 'probe') this.#echo(data);
       else if (verdict !== 'done') this.#counters.drop(verdict);
     }
@@ -149,15 +163,18 @@ export class PacketPath {
 
   /** When `tick` has something to do; infinite when never. */
   get nextTickAt(): number {
-    return this.#paths?.nextAt ?? Number.POSITIVE_INFINITY;
+    let next = Number.POSITIVE_INFINITY;
+    for (const { nextAt } of this.#probers) if (nextAt < next) next = nextAt;
+    return next;
   }
 
   /** Sends the probes that are due. Call it when `nextTickAt` has come, and flush after it. */
   tick(now: number): void {
-    const paths = this.#paths;
-    while (paths?.poll(now) === true) {
-      writePathProbe(this.#probe.payload, false, paths.probeCluster, paths.probeNumber);
-      this.#bundle(this.#forward, paths.endpoint, 0, this.#probe);
+    for (const prober of this.#probers) {
+      while (prober.poll(now)) {
+        writePathProbe(this.#probe.payload, false, prober.probeCluster, prober.probeNumber);
+        this.#bundle(this.#forward, prober.endpoint, 0, this.#probe);
+      }
     }
   }
 
@@ -176,14 +193,13 @@ export class PacketPath {
     entry.verified = false;
   }
 
-  /** Hands the current entry, which came through another relay, to its transceiver, who shall answer through that one. */
-  #forwardRelayed(data: Uint8Array): void {
+  /** Hands the current entry to a transceiver, who shall answer through `via` if there is one. */
+  #forwardEntry(data: Uint8Array, via: Uint8Array | null, viaOffset: number): void {
     const core = this.#core;
-    this.#counters.add('relayedReceived', 1);
     const entry = this.#copyOfCurrent(data);
-    entry.via = core.source;
-    entry.viaOffset = 0;
-    if (this.#bundle(this.#forward, core.target, core.targetOffset)) this.#counters.add('forwarded', 1);
+    entry.via = via;
+    entry.viaOffset = viaOffset;
+    if (this.#bundle(this.#forward, core.target, core.targetOffset)) this.#counters.addAt(FORWARDED, 1);
     entry.via = null;
   }
 

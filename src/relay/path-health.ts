@@ -17,18 +17,23 @@ export interface PathFigures {
   readonly probesAnswered: number;
 }
 
-/** Between two probes of a path that answers, or might, ms. */
-const PROBE_MS = 100;
-/** Between two probes of one that is down, ms. */
-const DOWN_PROBE_MS = 500;
-/** A path is down when nothing has been answered for this long beyond its round trip, ms … */
-const SILENCE_MS = 400;
-/** … and for so many probes: a process that has stood still itself must not blame its paths. */
+/** How often a path is probed, and how soon it is given up. Times in ms. */
+export interface PathPace {
+  /** Between two probes of a path that answers, or might. */
+  readonly probeMs: number;
+  /** Between two probes of one that is down. */
+  readonly downProbeMs: number;
+  /** A path is down when nothing has been answered for this long beyond its round trip, and for {@link SILENT_PROBES}. */
+  readonly silenceMs: number;
+  /** A path that was down must answer so often in a row to be up again. */
+  readonly answersToReturn: number;
+}
+
+const CLUSTER_PACE: PathPace = { probeMs: 100, downProbeMs: 500, silenceMs: 400, answersToReturn: 3 };
+/** A process that has stood still itself must not blame its paths. */
 const SILENT_PROBES = 4;
 /** Before the first answer the round trip is taken to be this, ms (RFC 8445, section 14.3, has 500 for a check). */
 const FIRST_ROUND_TRIP_MS = 500;
-/** A path that was down must answer so often in a row to be up again. */
-const ANSWERS_TO_RETURN = 3;
 /** Probes over which the loss is counted: a power of two. */
 const WINDOW = 64;
 /** Lossy from this share on, and good again below the other. */
@@ -36,10 +41,10 @@ const LOSSY_FROM = 0.1;
 const GOOD_BELOW = 0.05;
 
 /**
- * Whether one way to a relay of another cluster works. Pure: probes and the time in, the condition out.
+ * Whether one way to a relay of another cluster, or to a transceiver worker, works. Pure: probes and the time in, the condition out.
  *
  *   unknown ──answer──► up ◄──few lost── lossy         up, lossy, unknown ──silence──► down
- *                        └──many lost──────▲           down ──three answers in a row──► up
+ *                        └──many lost──────▲           down ──answers in a row──► up
  *
  * Only answers to probes count, as packets that come prove one direction alone.
  */
@@ -49,6 +54,7 @@ export class PathHealth {
   condition: PathCondition = 'unknown';
 
   readonly #cluster: number;
+  readonly #pace: PathPace;
   /** By number modulo the window; NaN when the probe has been answered. */
   readonly #sentAt = new Float64Array(WINDOW).fill(Number.NaN);
   #next = 0;
@@ -63,8 +69,9 @@ export class PathHealth {
   #roundTrip = Number.NaN;
   #variation = 0;
 
-  constructor(cluster: number, firstProbeAt: number) {
+  constructor(cluster: number, firstProbeAt: number, pace = CLUSTER_PACE) {
     this.#cluster = cluster;
+    this.#pace = pace;
     this.nextProbeAt = firstProbeAt;
   }
 
@@ -76,18 +83,18 @@ export class PathHealth {
     if (number - WINDOW >= this.#countedFrom && Number.isNaN(this.#sentAt[number % WINDOW])) this.#recent--;
     this.#sentAt[number % WINDOW] = now;
     const isDown = this.condition === 'down' && this.#inRow === 0;
-    this.nextProbeAt = now + (isDown || this.condition === 'misdirected' ? DOWN_PROBE_MS : PROBE_MS);
+    this.nextProbeAt = now + (isDown || this.condition === 'misdirected' ? this.#pace.downProbeMs : this.#pace.probeMs);
     return number;
   }
 
-  /** A relay of `cluster` has answered a probe. Answers that come twice, or after their time, count as none. */
-  answer(number: number, cluster: number, now: number): void {
+  /** A peer of `cluster` has answered a probe. False for an answer that comes twice, or after its time: it counts as none. */
+  answer(number: number, cluster: number, now: number): boolean {
     const slot = number % WINDOW;
     const sentAt = this.#sentAt[slot];
-    if (number >= this.#next || number < this.#next - WINDOW || Number.isNaN(sentAt)) return;
+    if (number >= this.#next || number < this.#next - WINDOW || Number.isNaN(sentAt)) return false;
     if (cluster !== this.#cluster) {
       this.condition = 'misdirected';
-      return;
+      return false;
     }
     this.#sentAt[slot] = Number.NaN;
     this.#answered++;
@@ -96,13 +103,14 @@ export class PathHealth {
     this.#lastAnswered = Math.max(this.#lastAnswered, number);
     this.#inRow++;
     const wasDown = this.condition === 'down' || this.condition === 'misdirected';
-    if (wasDown && this.#inRow < ANSWERS_TO_RETURN) this.nextProbeAt = Math.min(this.nextProbeAt, now + PROBE_MS);
+    if (wasDown && this.#inRow < this.#pace.answersToReturn) this.nextProbeAt = Math.min(this.nextProbeAt, now + this.#pace.probeMs);
     else if (wasDown || this.condition === 'unknown') {
       this.condition = 'up';
       this.#countedFrom = this.#next;
       this.#recent = 0;
     }
     this.#grade(now);
+    return true;
   }
 
   /** Brings `condition` up to date; returns whether it has changed. */
@@ -111,7 +119,7 @@ export class PathHealth {
     const silent = this.#next - 1 - this.#lastAnswered;
     // What left so long ago that the window has forgotten it is later than any limit.
     const silentSince = silent > WINDOW ? Number.NEGATIVE_INFINITY : this.#sentAt[(this.#lastAnswered + 1) % WINDOW];
-    if (silent >= SILENT_PROBES && now - silentSince > SILENCE_MS + this.#patience) {
+    if (silent >= SILENT_PROBES && now - silentSince > this.#pace.silenceMs + this.#patience) {
       if (before !== 'misdirected') this.condition = 'down';
       this.#inRow = 0;
     } else this.#grade(now);
@@ -148,7 +156,7 @@ export class PathHealth {
     // Those sent last may still be answered.
     for (let i = 1; i <= known; i++) {
       const sentAt = this.#sentAt[(this.#next - i) % WINDOW];
-      if (now - sentAt > this.#patience + PROBE_MS) break;
+      if (now - sentAt > this.#patience + this.#pace.probeMs) break;
       if (!Number.isNaN(sentAt)) due--;
     }
     return due <= 0 ? 0 : Math.max(0, 1 - this.#recent / due);

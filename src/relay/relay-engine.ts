@@ -15,7 +15,7 @@ export interface EngineOptions {
   readonly inherited?: readonly SocketPair[];
 }
 
-/** Running relay workers. What they say, but for that they run or are held, are `RecoveryMessage`s and `PathReports`. */
+/** Running relay workers. What they say, but for that they run or are held, are `RecoveryMessage`s and `PeerReports`. */
 export interface RelayEngine {
   readonly udp: TransportAddress;
   readonly trunk: readonly TransportAddress[];

@@ -15,7 +15,7 @@ import { startDgramEngine } from './dgram-engine.ts';
 import { GATHER_US } from './gathering.ts';
 import { startMmsgEngine } from './mmsg-engine.ts';
 import { type RelayHistogramValues, sumHistograms } from './histograms.ts';
-import { DEFAULT_ALLOWED_TARGETS, parseNetwork } from './networks.ts';
+import { DEFAULT_ALLOWED_TARGETS, NetworkList } from './networks.ts';
 import { FlowSeal } from './flow-seal.ts';
 import type { HandoverEngine, HandoverFigures } from './handover-engine.ts';
 import type { FlowList } from './handover-flows.ts';
@@ -28,7 +28,8 @@ import { RecoveryDesk, type RecoveryFigures } from './recovery-desk.ts';
 import type { RecoveryMessage } from './recovery-mail.ts';
 import type { RelayEngine } from './relay-engine.ts';
 import { DEFAULT_SOURCE_RATE, type SourceRate } from './source-limit.ts';
-import { RUNNING, type PathReports, type RelayWorkerSetup, counterBlock, histogramBlock, makeShared } from './worker-setup.ts';
+import { type TransceiverReport, mergeTransceiverReports } from './transceivers.ts';
+import { RUNNING, type PeerReports, type RelayWorkerSetup, counterBlock, histogramBlock, makeShared } from './worker-setup.ts';
 
 export interface RelayOptions {
   /** The public address that clients send to. `[::]` serves IPv4 as well. */
@@ -42,6 +43,11 @@ export interface RelayOptions {
   readonly cluster?: number;
   /** Forwards calls of other clusters too, as this says. */
   readonly clusters?: Clusters;
+  /**
+   * Trunk addresses of the transceivers of its cluster, of the first worker of each: among these it chooses for unbound
+   * tickets. IPv4, within `allowTargets`. Unless given it drops such tickets.
+   */
+  readonly transceivers?: readonly TransportAddress[];
   /** Told when a path to another cluster has become better or worse. */
   readonly onPathChange?: (path: PathReport, before: PathCondition | null) => void;
   /** Threads; one for every two cores unless given. The dgram engine has one. */
@@ -80,6 +86,7 @@ export interface RelayDump {
   /** Null for none. */
   readonly cluster: number | null;
   readonly paths: readonly PathReport[];
+  readonly transceivers: readonly TransceiverReport[];
   readonly workers: readonly { readonly trunk: string; readonly flows: number; readonly counters: RelayCounters }[];
 }
 
@@ -114,6 +121,13 @@ export interface Relay {
   paths(): PathReport[];
   /** Takes a new version of the clusters file; flows stay. Without effect on a relay that was started without one. */
   updateClusters(clusters: Clusters): void;
+  /** The transceiver workers of its cluster, as all workers together see them; up to a second old. */
+  transceivers(): TransceiverReport[];
+  /**
+   * Takes new addresses of transceivers; those outside `allowTargets` are left out. Without effect on a relay that was
+   * started without any list.
+   */
+  updateTransceivers(addresses: readonly TransportAddress[]): void;
   dump(): RelayDump;
   /** Goes on until no client has sent for five seconds, or `timeoutMs` has passed; then closes. Ends when handed over. */
   drain(timeoutMs: number): Promise<void>;
@@ -175,7 +189,8 @@ class RunningRelay implements Relay {
   readonly #running: RelayEngine;
   readonly #workers: readonly RelayWorkerSetup[];
   readonly #desk: RecoveryDesk | null;
-  readonly #reports: (readonly PathReport[])[] = [];
+  /** What each worker said last. */
+  readonly #reports: PeerReports[] = [];
   readonly #aborter = new AbortController();
   #closing: Promise<void> | null = null;
 
@@ -196,9 +211,9 @@ class RunningRelay implements Relay {
     this.#workers = workers;
     this.#desk = options.store === undefined ? null : openDesk(options, options.store, running);
     for (const [i, thread] of running.threads.entries()) {
-      thread.on('message', (message: typeof RUNNING | FlowList | RecoveryMessage | PathReports) => {
+      thread.on('message', (message: typeof RUNNING | FlowList | RecoveryMessage | PeerReports) => {
         if (message === RUNNING || 'vouched' in message) return;
-        if ('paths' in message) this.#report(i, message.paths, options.onPathChange);
+        if ('paths' in message) this.#report(i, message, options.onPathChange);
         else this.#desk?.handle(i, message);
       });
     }
@@ -262,9 +277,9 @@ class RunningRelay implements Relay {
     return this.#desk && { ...this.#desk.figures };
   }
 
-  #report(worker: number, paths: readonly PathReport[], onChange: RelayOptions['onPathChange']): void {
+  #report(worker: number, reports: PeerReports, onChange: RelayOptions['onPathChange']): void {
     const before = new Map(this.paths().map(({ cluster, address, condition }) => [`${cluster} ${address}`, condition]));
-    this.#reports[worker] = paths;
+    this.#reports[worker] = reports;
     for (const path of this.paths()) {
       const was = before.get(`${path.cluster} ${path.address}`) ?? null;
       if (was !== path.condition) onChange?.(path, was);
@@ -272,13 +287,24 @@ class RunningRelay implements Relay {
   }
 
   paths(): PathReport[] {
-    return mergeReports(this.#reports.flat());
+    return mergeReports(this.#reports.flatMap(({ paths }) => paths));
+  }
+
+  transceivers(): TransceiverReport[] {
+    return mergeTransceiverReports(this.#reports.flatMap(({ transceivers }) => transceivers));
   }
 
   updateClusters(clusters: Clusters): void {
     if (this.#workers[0].routes === null) return;
     const routes = routesTo(clusters, ownCluster(this.#options));
-    for (const i of this.#workers.keys()) this.#running.tell(i, routes);
+    for (const i of this.#workers.keys()) this.#running.tell(i, { routes });
+  }
+
+  updateTransceivers(addresses: readonly TransportAddress[]): void {
+    if (this.#workers[0].transceivers === null) return;
+    const allowed = new NetworkList(this.#options.allowTargets ?? DEFAULT_ALLOWED_TARGETS);
+    const transceivers = addresses.filter((address) => isAllowed(address, allowed));
+    for (const i of this.#workers.keys()) this.#running.tell(i, { transceivers });
   }
 
   dump(): RelayDump {
@@ -287,6 +313,7 @@ class RunningRelay implements Relay {
       udp: formatAddress(this.udp),
       cluster: ownCluster(this.#options) === NO_CLUSTER ? null : ownCluster(this.#options),
       paths: this.paths(),
+      transceivers: this.transceivers(),
       workers: this.#workers.map(({ shared }, i) => ({
         trunk: formatAddress(this.trunk[i]),
         flows: counterBlock(shared).flows,
@@ -362,6 +389,7 @@ function workerSetup(options: RelayOptions, held: boolean): RelayWorkerSetup {
     previousSecret: options.previousSecret,
     cluster: ownCluster(options),
     routes: routesOf(options),
+    transceivers: options.transceivers ?? null,
     allowTargets: options.allowTargets ?? DEFAULT_ALLOWED_TARGETS,
     maxFlows: options.maxFlows ?? MAX_FLOWS,
     idleTimeoutMs: options.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
@@ -397,6 +425,17 @@ function checkOptions(options: RelayOptions, engine: 'mmsg' | 'dgram', workers: 
   }
   const gatherUs = options.gatherUs ?? GATHER_US;
   if (!(gatherUs >= 0 && gatherUs <= MAX_GATHER_US)) throw new RangeError(`Packets may gather for 0 to ${MAX_GATHER_US} µs: ${gatherUs}`);
-  // For their errors: better here than in a worker.
-  (options.allowTargets ?? DEFAULT_ALLOWED_TARGETS).forEach(parseNetwork);
+  // For its errors, too: better here than in a worker.
+  const allowed = new NetworkList(options.allowTargets ?? DEFAULT_ALLOWED_TARGETS);
+  const stray = options.transceivers?.find((address) => !isAllowed(address, allowed));
+  if (stray !== undefined) {
+    throw new RangeError(`The transceiver ${formatAddress(stray)} is not IPv4 in one of the networks of --allow-targets`);
+  }
+  if (options.transceivers !== undefined && ownCluster(options) === NO_CLUSTER) {
+    throw new RangeError('A relay of no cluster has no transceivers: give --cluster beside --transceivers');
+  }
+}
+
+function isAllowed({ family, ip }: TransportAddress, networks: NetworkList): boolean {
+  return family === 4 && networks.contains(ip, 0);
 }

@@ -1,3 +1,4 @@
+import type { TransportAddress } from '../wire/address.ts';
 import { RoutingKeys } from '../wire/routing-token.ts';
 import { TrunkCookies } from '../wire/trunk.ts';
 import { ClusterPaths, type ClusterRoute, type PathReport } from './cluster-paths.ts';
@@ -8,7 +9,9 @@ import { HISTOGRAM_BYTES, HistogramBlock } from './histograms.ts';
 import { type FlowList, takeFlows } from './handover-flows.ts';
 import { NetworkList } from './networks.ts';
 import type { FlowRecovery } from './recovery.ts';
+import type { Prober } from './packet-path.ts';
 import { SourceLimit, type SourceRate } from './source-limit.ts';
+import { type TransceiverReport, TransceiverWorkers } from './transceivers.ts';
 
 /** What a relay worker is told, by structured clone: plain data and shared memory. */
 export interface RelayWorkerSetup {
@@ -18,6 +21,8 @@ export interface RelayWorkerSetup {
   readonly cluster: number;
   /** The ways to other clusters; null for a relay that serves its own alone. */
   readonly routes: readonly ClusterRoute[] | null;
+  /** The first worker of each transceiver of its cluster; null when they are not known. */
+  readonly transceivers: readonly TransportAddress[] | null;
   readonly allowTargets: readonly string[];
   readonly maxFlows: number;
   readonly idleTimeoutMs: number;
@@ -40,12 +45,20 @@ export const HOLD = 4;
 /** What a worker of the mmsg engine says once its loop is about to run. */
 export const RUNNING = 'running';
 
-/** What the main thread posts to a worker: what the recovery cache has found, flows of the relay before, or new routes. */
-export type WorkerMail = Uint8Array | FlowList | readonly ClusterRoute[];
+/**
+ * What the main thread posts to a worker: what the recovery cache has found, flows of the relay before, or new routes and
+ * addresses.
+ */
+export type WorkerMail =
+  | Uint8Array
+  | FlowList
+  | { readonly routes: readonly ClusterRoute[] }
+  | { readonly transceivers: readonly TransportAddress[] };
 
-/** What a worker posts once a second when there are other clusters. */
-export interface PathReports {
+/** What a worker posts once a second when there are peers to probe. */
+export interface PeerReports {
   readonly paths: readonly PathReport[];
+  readonly transceivers: readonly TransceiverReport[];
 }
 
 const CONTROL_BYTES = 8;
@@ -73,12 +86,16 @@ export function histogramBlock(shared: SharedArrayBuffer): HistogramBlock {
 export interface WorkerParts {
   readonly core: RelayCore;
   readonly paths: ClusterPaths | null;
+  readonly transceivers: TransceiverWorkers | null;
+  /** Both of these, as far as there are any. */
+  readonly probers: readonly Prober[];
   readonly counters: CounterBlock;
   readonly cookies: TrunkCookies;
 }
 
 export function makeCore(setup: RelayWorkerSetup, recovery: FlowRecovery | null, now: number): WorkerParts {
   const paths = setup.routes === null ? null : new ClusterPaths(setup.routes, now);
+  const transceivers = setup.transceivers === null ? null : new TransceiverWorkers(setup.cluster, setup.transceivers, now);
   const counters = counterBlock(setup.shared);
   const cookies = new TrunkCookies(setup.secret, setup.previousSecret);
   const core = new RelayCore({
@@ -86,6 +103,7 @@ export function makeCore(setup: RelayWorkerSetup, recovery: FlowRecovery | null,
     cookies,
     cluster: setup.cluster,
     paths,
+    transceivers,
     allowTargets: new NetworkList(setup.allowTargets),
     maxFlows: setup.maxFlows,
     idleTimeoutMs: setup.idleTimeoutMs,
@@ -94,14 +112,20 @@ export function makeCore(setup: RelayWorkerSetup, recovery: FlowRecovery | null,
     recovery: setup.recovery ? recovery : null,
     sourceLimit: new SourceLimit(setup.sourceRate),
   });
-  return { core, paths, counters, cookies };
+  return { core, paths, transceivers, probers: [paths, transceivers].filter((prober) => prober !== null), counters, cookies };
 }
 
 /** Takes what the main thread has posted. */
-export function takeMail({ core, paths }: Pick<WorkerParts, 'core' | 'paths'>, mail: WorkerMail, now: number): void {
+export function takeMail({ core, paths, transceivers }: Pick<WorkerParts, 'core' | 'paths' | 'transceivers'>, mail: WorkerMail, now: number): void {
   if (mail instanceof Uint8Array) takeRecovered(core, mail, now);
   else if ('vouched' in mail) takeFlows(core, mail, now);
-  else paths?.update(mail, now);
+  else if ('routes' in mail) paths?.update(mail.routes, now);
+  else transceivers?.update(mail.transceivers, now);
+}
+
+/** What a worker has learned of its peers; null when it has none. */
+export function peerReports({ paths, transceivers, probers }: WorkerParts, now: number): PeerReports | null {
+  return probers.length === 0 ? null : { paths: paths?.reports(now) ?? [], transceivers: transceivers?.reports() ?? [] };
 }
 
 function takeRecovered(core: RelayCore, records: Uint8Array, now: number): void {

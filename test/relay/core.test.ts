@@ -313,6 +313,7 @@ function makeCore(overrides: Partial<RelayCoreOptions> = {}): RelayCore {
     cookies: new TrunkCookies(SECRET, 'previous'),
     cluster: 0,
     paths: null,
+    transceivers: null,
     allowTargets: new NetworkList(['10.0.0.0/8', '127.0.0.0/8']),
     maxFlows: 100,
     idleTimeoutMs: 60_000,

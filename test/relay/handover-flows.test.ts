@@ -11,7 +11,7 @@ const FAR = Uint8Array.of(172, 16, 0, 1, 0x1b, 0xbc);
 function core(maxFlows: number, allowTargets = ['10.0.0.0/8', '172.16.0.0/12']): RelayCore {
   return makeCore(
     {
-      secret: 'a secret for tests', previousSecret: undefined, cluster: 0, routes: null, allowTargets, maxFlows, idleTimeoutMs: 60_000, trunkMtu: 1472, gatherUs: 0,
+      secret: 'a secret for tests', previousSecret: undefined, cluster: 0, routes: null, transceivers: null, allowTargets, maxFlows, idleTimeoutMs: 60_000, trunkMtu: 1472, gatherUs: 0,
       publicFamily: 4, sourceRate: DEFAULT_SOURCE_RATE, recovery: false, shared: makeShared(),
     },
     null,

@@ -91,11 +91,12 @@ describe('packet path', () => {
 });
 
 function makePath(): { path: PacketPath; sent: Sent[]; counters: CounterBlock } {
-  const { core, paths, counters } = makeCore({
+  const { core, probers, counters } = makeCore({
     secret: SECRET,
     previousSecret: undefined,
     cluster: 0,
     routes: null,
+    transceivers: null,
     allowTargets: ['10.0.0.0/8'],
     maxFlows: 100,
     idleTimeoutMs: 60_000,
@@ -111,7 +112,7 @@ function makePath(): { path: PacketPath; sent: Sent[]; counters: CounterBlock } 
   const path = new PacketPath({
     core,
     cluster: 0,
-    paths,
+    probers,
     counters,
     cookies,
     mtu: MTU,

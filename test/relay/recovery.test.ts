@@ -153,7 +153,7 @@ function silence(situation: (typeof RESTARTS)[number][1], phase: number): number
   const check = bindingRequest(`${new RoutingKeys(SECRET).encodeUfrag({ cluster: 0, locator: { kind: 0, address: TARGET }, nonce: 1 })}:x`);
   const wayBack = verifiedEntry();
   for (; now < 10_000; now++) {
-    for (const answer of answers) if (answer.at === now) takeMail({ core, paths: null }, answer.records, now);
+    for (const answer of answers) if (answer.at === now) takeMail({ core, paths: null, transceivers: null }, answer.records, now);
     // The agent's clock has nothing to do with the caller's: its frames come half a frame later.
     if (agentTalks && now % 20 === (phase + 10) % 20) {
       assert.equal(core.openTrunk(wayBack, 0, wayBack.length, TARGET.ip, 0, TARGET.port), null);
@@ -172,6 +172,7 @@ function makeCore(recovery: RecoveryMail): RelayCore {
     cookies: new TrunkCookies(SECRET),
     cluster: 0,
     paths: null,
+    transceivers: null,
     allowTargets: new NetworkList(['10.0.0.0/8']),
     maxFlows: 16,
     idleTimeoutMs: 60_000,

@@ -5,6 +5,7 @@ import { PacketPath } from '../../../src/relay/packet-path.ts';
 import { type RelayWorkerSetup, type WorkerParts, makeCore, makeShared } from '../../../src/relay/worker-setup.ts';
 import { type TransportAddress, formatAddress, parseAddress } from '../../../src/wire/address.ts';
 import { writeEndpoint4 } from '../../../src/wire/locator.ts';
+import { pathProbeNumber, WORKER_REPORT_BYTES, writeWorkerReport } from '../../../src/wire/path-probe.ts';
 import { TrunkCookies, TrunkEntry, TrunkReader, writeTrunkHeader } from '../../../src/wire/trunk.ts';
 
 export const SECRET = 'a secret for tests';
@@ -71,6 +72,7 @@ export interface VirtualRelayOptions {
   readonly trunk: string;
   readonly cluster: number;
   readonly routes?: readonly ClusterRoute[];
+  readonly transceivers?: readonly string[];
   readonly allowTargets?: readonly string[];
 }
 
@@ -83,7 +85,7 @@ export class VirtualRelay implements Node {
   readonly #network: VirtualTrunk;
   readonly #path: PacketPath;
 
-  constructor(network: VirtualTrunk, { trunk, cluster, routes, allowTargets = ['10.0.0.0/8'] }: VirtualRelayOptions) {
+  constructor(network: VirtualTrunk, { trunk, cluster, routes, transceivers, allowTargets = ['10.0.0.0/8'] }: VirtualRelayOptions) {
     this.#network = network;
     const address = parseAddress(trunk);
     const setup: RelayWorkerSetup = {
@@ -91,6 +93,7 @@ export class VirtualRelay implements Node {
       previousSecret: undefined,
       cluster,
       routes: routes ?? null,
+      transceivers: transceivers?.map(parseAddress) ?? null,
       allowTargets,
       maxFlows: 100,
       idleTimeoutMs: 60_000,
@@ -152,15 +155,23 @@ export interface TrunkPacket {
   readonly payload: Uint8Array;
 }
 
-/** The trunk of a transceiver: keeps what comes, and answers when told to. */
+/** The trunk of a transceiver worker: keeps what comes, reports when probed, and answers when told to. */
 export class VirtualTransceiver implements Node {
   readonly received: TrunkPacket[] = [];
+  cluster = 0;
+  accepting = true;
+  /** Whether it hands back what it gets, and whom it names then; undefined: it takes it. */
+  handsBack: string | null | undefined = undefined;
+  readonly at: string;
+  /** Told of every packet. */
+  onPacket: () => void = () => undefined;
   readonly #network: VirtualTrunk;
   readonly #address: TransportAddress;
   readonly #reader = new TrunkReader(cookies);
 
   constructor(network: VirtualTrunk, address: string) {
     this.#network = network;
+    this.at = address;
     this.#address = parseAddress(address);
     network.add(address, this);
   }
@@ -170,19 +181,44 @@ export class VirtualTransceiver implements Node {
     assert.equal(reader.open(data), null);
     while (reader.next()) {
       const { family, ipOffset, port, payloadOffset, payloadLength, viaOffset } = reader;
+      if (reader.control) {
+        this.#report(relay, pathProbeNumber(data, payloadOffset));
+        continue;
+      }
+      assert.equal(reader.handedBack, false);
       assert.equal(reader.hasTarget, false, 'what relays tell each other is none of its business');
       const via = reader.hasVia ? { family: 4 as const, ip: data.slice(viaOffset, viaOffset + 4), port: (data[viaOffset + 4] << 8) | data[viaOffset + 5] } : null;
       const client = { family, ip: data.slice(ipOffset, ipOffset + (family === 4 ? 4 : 16)), port };
-      this.received.push({ relay, via, client, payload: data.slice(payloadOffset, payloadOffset + payloadLength) });
+      const packet = { relay, via, client, payload: data.slice(payloadOffset, payloadOffset + payloadLength) };
+      this.received.push(packet);
+      this.onPacket();
+      if (this.handsBack !== undefined) this.handBack(packet, this.handsBack);
     }
+  }
+
+  handBack({ relay, via, client, payload }: TrunkPacket, target: string | null): void {
+    const named = target === null ? {} : { target: parseAddress(target) };
+    this.#send(relay, trunkDatagram({ towardsClients: true, client, via, payload, handedBack: true, ...named }));
   }
 
   /** Sends to the client along the way that `packet` came, which it has authenticated. */
   answer({ relay, via, client }: Omit<TrunkPacket, 'payload'>, payload: Uint8Array): void {
-    this.#network.send(this.#address, formatAddress(relay), trunkDatagram({ towardsClients: true, client, via, verified: true, payload }));
+    this.#send(relay, trunkDatagram({ towardsClients: true, client, via, verified: true, payload }));
     this.#network.run();
   }
+
+  #report(relay: TransportAddress, number: number): void {
+    const payload = new Uint8Array(WORKER_REPORT_BYTES);
+    writeWorkerReport(payload, { accepting: this.accepting, cluster: this.cluster, workers: 1, readySince: 0 }, number);
+    this.#send(relay, trunkDatagram({ towardsClients: true, client: NOBODY, payload, control: true }));
+  }
+
+  #send(relay: TransportAddress, datagram: Uint8Array): void {
+    this.#network.send(this.#address, formatAddress(relay), datagram);
+  }
 }
+
+const NOBODY = parseAddress('0.0.0.0:0');
 
 /** One trunk datagram with one entry. */
 export function trunkDatagram(options: {
@@ -192,12 +228,14 @@ export function trunkDatagram(options: {
   via?: TransportAddress | null;
   target?: TransportAddress;
   verified?: boolean;
+  control?: boolean;
+  handedBack?: boolean;
   secret?: string;
 }): Uint8Array {
-  const { towardsClients, client, payload, via, target, verified = false, secret = SECRET } = options;
+  const { towardsClients, client, payload, via, target, verified = false, control = false, handedBack = false, secret = SECRET } = options;
   const data = new Uint8Array(1472);
   const start = writeTrunkHeader(data, 0, towardsClients, 0, new TrunkCookies(secret));
-  const entry = Object.assign(new TrunkEntry(), client, { verified, payload, payloadLength: payload.length });
+  const entry = Object.assign(new TrunkEntry(), client, { verified, control, handedBack, payload, payloadLength: payload.length });
   entry.via = via ? endpoint(via) : null;
   entry.target = target ? endpoint(target) : null;
   return data.slice(0, entry.write(data, start));
