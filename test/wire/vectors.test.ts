@@ -3,13 +3,14 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { formatAddress, parseAddress } from '../../src/wire/address.ts';
 import { CallIdKeys } from '../../src/wire/call-id.ts';
+import { CallTickets } from '../../src/wire/call-ticket.ts';
 import { deriveKey, hkdfSha256 } from '../../src/wire/derive-key.ts';
 import type { Locator } from '../../src/wire/locator.ts';
 import { RoutingKeys } from '../../src/wire/routing-token.ts';
 import { pathProbeCluster, pathProbeKind, pathProbeNumber, writePathProbe, writeWorkerReport } from '../../src/wire/path-probe.ts';
 import { TrunkCookies, TrunkEntry, TrunkReader, writeTrunkHeader } from '../../src/wire/trunk.ts';
 
-/** The vectors come from an independent program: Python's hmac and hashlib, and `openssl enc`. */
+/** The vectors come from independent programs: Python's hmac and hashlib, and `openssl enc`; those of sealed tickets, Go's crypto. */
 interface LocatorVector {
   kind: 0 | 1;
   address?: string;
@@ -71,6 +72,20 @@ describe('wire vectors', () => {
       assert.equal(keys.encodeTicketToken({ cluster, issuedAt }, (into) => into.set(bytes(random))), prefix);
       assert.deepEqual(keys.decodeUfragText(`${prefix}sealed`), { cluster, issuedAt });
       documented(random, block, token, prefix);
+    }
+  });
+
+  it('sealed tickets, the program and the docs agree', () => {
+    type SealedVector = { secret: string; token: string; iv: string; body: string; ufrag: string; drawn: string };
+    for (const { secret, token, iv, body, ufrag, drawn } of load<SealedVector[]>('call-ticket')) {
+      const tickets = new CallTickets(secret);
+      assert.equal(tickets.seal(token, bytes(body), (into) => into.set(bytes(iv))).ufrag, ufrag);
+      const opened = tickets.open(ufrag)!;
+      assert.equal(hex(opened.body), body);
+      const first = new Uint8Array(drawn.length / 2);
+      opened.draw(first);
+      assert.equal(hex(first), drawn);
+      documented(token, iv, body, ufrag, drawn);
     }
   });
 
