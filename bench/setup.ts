@@ -13,8 +13,9 @@ import { percentile } from './support/stats.ts';
 
 /**
  * How long a call takes to come up: real Chromium and Earshot's own client core call a relay and a transceiver through a
- * UDP path with delay and loss. Callers take turns within each round. Times count from the answer applied, in ms and in
- * round trips of the path; HTTP is not delayed and reported apart.
+ * path with delay and loss. Callers take turns within each round. Times count from the answer applied, in ms and in round
+ * trips of the path; HTTP is delayed alike and reported apart, and `since Talk` counts both: a call whose answer was asked
+ * for ahead (`instant`) has no HTTP.
  *
  * The whole takes some twelve minutes. It may be taken in parts, each with `--out`, that a last run puts together with
  * `--merge`.
@@ -85,7 +86,7 @@ async function measure(deployment: DelayedDeployment, callers: ReadonlyMap<Mode,
   const setups = new Map<Mode, Setup[]>(Array.from(callers.keys(), (mode) => [mode, []]));
   for (let round = 0; round < rounds; round++) {
     for (const [mode, caller] of callers) {
-      await deployment.path.impose({ roundTripMs, loss: lossPercent / 100, seed: round + 1 });
+      await deployment.impose({ roundTripMs, loss: lossPercent / 100, seed: round + 1 });
       const setup = await caller.call(LIMIT_MS);
       setups.get(mode)!.push(setup);
       if (values.trace !== undefined) {

@@ -13,6 +13,8 @@ export interface BrowserOptions {
   readonly args: readonly string[];
   /** Open the events channel under an id agreed beforehand. */
   readonly negotiated: boolean;
+  /** Ask for the answer before the caller wants to talk. */
+  readonly ahead: boolean;
 }
 
 interface PageResult {
@@ -54,8 +56,8 @@ export class BrowserCaller implements SetupCaller {
   }
 
   async call(limitMs: number): Promise<Setup> {
-    const { endpoint, negotiated } = this.#options;
-    const orders = JSON.stringify({ endpoint, negotiated, limitMs });
+    const { endpoint, negotiated, ahead } = this.#options;
+    const orders = JSON.stringify({ endpoint, negotiated, ahead, limitMs });
     const { answerMs, times, heardAt, ...there } = await this.#page.evaluate<PageResult>(`place(${orders})`);
     const appliedAt = there.appliedAt - this.#ahead;
     const callerAudio = heardAt === null ? null : heardAt - appliedAt;
@@ -106,13 +108,14 @@ const PAGE = `<!doctype html><title>set-up</title><link rel="icon" href="data:,"
       void readable.pipeThrough(look).pipeTo(writable).catch(() => {});
     };
   \`])));
-  globalThis.place = async ({ endpoint, negotiated, limitMs }) => {
+  globalThis.place = async ({ endpoint, negotiated, ahead, limitMs }) => {
     // Open before the call, as for a person, but not between calls: six browsers with open microphones are a load.
     const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
     await new Promise((resolve) => setTimeout(resolve, 300));
     const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     const at = { ice: null, dtls: null, channel: null, created: null, agentAudio: null };
     let heardAt = null;
+    let callId = null;
     let finish;
     const finished = new Promise((resolve) => (finish = resolve));
     const mark = (name, time = performance.now()) => {
@@ -128,18 +131,25 @@ const PAGE = `<!doctype html><title>set-up</title><link rel="icon" href="data:,"
     channel.addEventListener('message', ({ data }) => {
       const event = JSON.parse(data);
       if (event.type === 'bench.heard') heardAt = event.at;
+      callId ??= event.call_id;
       mark(event.type === 'session.created' ? 'created' : 'channel');
     });
     await pc.setLocalDescription();
-    const sent = performance.now();
-    const response = await fetch(endpoint + (negotiated ? '?dcid=0' : ''), {
+    let sent = performance.now();
+    const url = new URL(endpoint);
+    if (negotiated) url.searchParams.set('dcid', '0');
+    if (ahead) url.searchParams.set('instant', 'true');
+    const response = await fetch(url, {
       method: 'POST',
       headers: { 'Content-Type': 'application/sdp' },
       body: pc.localDescription.sdp,
     });
     const sdp = await response.text();
     if (!response.ok) throw new Error(sdp);
+    // A caller who has asked ahead wants to talk some time later, when nothing of that is left to do.
+    if (ahead) await new Promise((resolve) => setTimeout(resolve, 300));
     const answered = performance.now();
+    if (ahead) sent = answered;
     const applying = pc.setRemoteDescription({ type: 'answer', sdp });
     const dtls = pc.sctp?.transport;
     await applying;
@@ -151,8 +161,7 @@ const PAGE = `<!doctype html><title>set-up</title><link rel="icon" href="data:,"
     await finished;
     pc.close();
     for (const track of microphone.getTracks()) track.stop();
-    const location = new URL(response.headers.get('Location'), endpoint);
-    await fetch(location, { method: 'DELETE' });
+    if (callId !== null) await fetch(endpoint + '/' + callId, { method: 'DELETE' });
     const times = Object.fromEntries(Object.entries(at).map(([name, time]) => [name, time === null ? null : time - answered]));
     return { answerMs: answered - sent, appliedAt: performance.timeOrigin + answered, times, heardAt };
   };

@@ -1,22 +1,26 @@
 import { fileURLToPath } from 'node:url';
 import { EarshotProcess, freeTcpPort, freeUdpPort } from '../../test/support/earshot-process.ts';
+import { DelayedHttp } from './delayed-http.ts';
+import type { PathConditions } from './delayed-path.ts';
 import { PathThread } from './path-thread.ts';
 
 const TALKER = fileURLToPath(new URL('./talker.js', import.meta.url));
 const SECRETS = { EARSHOT_SECRET: 'a secret of the bench alone' };
 
-/** A relay and a transceiver that callers reach through a path with delay and loss. */
+/** A relay and a transceiver that callers reach through a path with delay and loss; HTTP has the delay as well. */
 export class DelayedDeployment {
   readonly path: PathThread;
   /** Where offers are posted. */
   readonly endpoint: string;
+  readonly #http: DelayedHttp;
   readonly #processes: readonly EarshotProcess[];
   readonly #metricsUrl: string;
 
-  private constructor(path: PathThread, http: string, processes: readonly EarshotProcess[]) {
+  private constructor(path: PathThread, http: DelayedHttp, metricsUrl: string, processes: readonly EarshotProcess[]) {
     this.path = path;
-    this.endpoint = `${http}/v1/realtime/calls`;
-    this.#metricsUrl = `${http}/metrics`;
+    this.endpoint = `${http.origin}/v1/realtime/calls`;
+    this.#http = http;
+    this.#metricsUrl = metricsUrl;
     this.#processes = processes;
   }
 
@@ -26,13 +30,20 @@ export class DelayedDeployment {
     const http = `127.0.0.1:${await freeTcpPort()}`;
     const path = await PathThread.open(udp);
     const quiet = ['--log-level', 'error'];
-    const relay = new EarshotProcess(['relay', '--udp', udp, '--trunk', '127.0.0.1:0', '--http', admin, ...quiet], SECRETS);
+    const trunk = `127.0.0.1:${await freeUdpPort()}`;
+    const relay = new EarshotProcess(['relay', '--udp', udp, '--trunk', '127.0.0.1:0', '--transceivers', trunk, '--http', admin, ...quiet], SECRETS);
     const transceiver = new EarshotProcess(
-      ['transceiver', '--http', http, '--trunk', '127.0.0.1:0', '--ingress', path.address, '--agent', TALKER, '--workers', '1', ...quiet],
+      ['transceiver', '--http', http, '--trunk', trunk, '--ingress', path.address, '--agent', TALKER, '--workers', '1', ...quiet],
       SECRETS,
     );
     await Promise.all([relay.ready(`http://${admin}`), transceiver.ready(`http://${http}`)]);
-    return new DelayedDeployment(path, `http://${http}`, [relay, transceiver]);
+    return new DelayedDeployment(path, await DelayedHttp.open(`http://${http}`), `http://${http}/metrics`, [relay, transceiver]);
+  }
+
+  /** A new path for the next call. */
+  async impose(conditions: PathConditions): Promise<void> {
+    this.#http.impose(conditions.roundTripMs);
+    await this.path.impose(conditions);
   }
 
   /** The transceiver's metrics, as Prometheus text. */
@@ -41,6 +52,7 @@ export class DelayedDeployment {
   }
 
   async close(): Promise<void> {
+    this.#http.close();
     await this.path.close();
     await Promise.all(this.#processes.map((process) => process.kill()));
   }

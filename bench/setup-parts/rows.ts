@@ -11,6 +11,8 @@ export interface Row {
   readonly answerMs: Figure;
   /** ms since the answer was applied. */
   readonly marks: Readonly<Record<Mark, Times>>;
+  /** ms since the caller wanted to talk: HTTP, and until the agent is heard. */
+  readonly sinceTalk: Times;
   /** All up: `session.created` and the agent's audio are here. */
   readonly setup: Times;
 }
@@ -32,6 +34,7 @@ export function summarise(condition: Pick<Row, 'mode' | 'roundTripMs' | 'lossPer
     calls: runs.length,
     answerMs: figure(runs.map(({ answerMs }) => answerMs)),
     marks: Object.fromEntries(MARKS.map((mark) => [mark, times((run) => run.times[mark])])) as Row['marks'],
+    sinceTalk: times(({ answerMs, times: { agentAudio } }) => agentAudio && answerMs + agentAudio),
     setup: times(({ times: { created, agentAudio } }) => (created === null || agentAudio === null ? null : Math.max(created, agentAudio))),
   };
 }
@@ -41,13 +44,14 @@ export function printRows(rows: readonly Row[]): void {
   const { roundTripMs, lossPercent, calls } = rows[0];
   console.log(`${roundTripMs} ms round trip, ${lossPercent}% loss: median ms since the answer${roundTripMs > 0 ? ' (round trips)' : ''}, ${calls} calls each`);
   printTable([
-    ['', 'HTTP', ...MARKS.map((mark) => MARK_NAMES[mark]), 'all up p95', 'missed'],
+    ['', 'HTTP', ...MARKS.map((mark) => MARK_NAMES[mark]), 'all up p95', 'missed', 'agent heard since Talk'],
     ...rows.map((row) => [
       row.mode,
       row.answerMs.median.toFixed(1),
       ...MARKS.map((mark) => inRoundTrips(row.marks[mark].median, roundTripMs)),
       inRoundTrips(row.setup.p95, roundTripMs),
       String(row.setup.missed),
+      inRoundTrips(row.sinceTalk.median, roundTripMs),
     ]),
   ]);
   console.log('');

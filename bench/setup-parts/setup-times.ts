@@ -13,7 +13,7 @@ export interface SetupTimes {
 }
 
 export interface Setup {
-  /** From the offer sent to the answer here: HTTP, which the path does not delay, ms. */
+  /** From the offer sent to the answer here, over a connection that is open; 0 when it was asked for ahead, ms. */
   readonly answerMs: number;
   /** When the answer was applied: Unix time, ms. */
   readonly appliedAt: number;
