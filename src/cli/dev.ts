@@ -71,6 +71,8 @@ async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
     udp: await resolveAddress(flags.udp),
     trunk: TRUNK,
     cluster: 0,
+    // They are known when they run.
+    transceivers: [],
     engine: 'auto',
     ...(redis === undefined ? {} : { redis }),
     workers: 1,
@@ -94,6 +96,7 @@ async function runDev(flags: DevFlags, roles: Roles): Promise<void> {
     store: 'memory',
     logLevel,
   }, logger);
+  relay.updateTransceivers(transceiver.trunk);
   const metrics = new Metrics(VERSION, 'dev');
   metrics.add(relay.metrics);
   metrics.add(() => transceiver.metrics());

@@ -2,7 +2,7 @@ import { Option, type Command } from 'commander';
 import type { AgentSettings } from '../agents/load.ts';
 import { LOG_LEVELS } from '../observe/log.ts';
 import { ENGINES } from './roles.ts';
-import { duration, endpoint, integer, list, redisUrl, url } from './values.ts';
+import { duration, endpoint, endpoints, integer, list, redisUrl, url } from './values.ts';
 
 const NETWORK = 'Network:';
 const CALLERS = 'Callers:';
@@ -48,6 +48,8 @@ export const options = {
   engine: () => option(NETWORK, '--engine <engine>', 'how UDP is read and written; mmsg is batched, on Linux').choices(ENGINES).default('auto'),
   allowTargets: () =>
     option(NETWORK, '--allow-targets <net,…>', 'IPv4 networks that transceivers and other relays may be in; loopback and private ones unless given').argParser(list),
+  transceivers: () =>
+    option(NETWORK, '--transceivers <addr,…>', 'trunk addresses of the transceivers of this cluster, the first worker of each, for instant connect; a name stands for all its IPv4 addresses, which are followed').argParser(endpoints),
   clusters: (description: string) => option(NETWORK, '--clusters <file>', description),
   geoip: () => option(CALLERS, '--geoip <file>', 'database of IP addresses in MMDB format, for callers of whom no header says where they are'),
   trustHeaders: (sets: readonly string[]) =>

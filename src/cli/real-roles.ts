@@ -1,8 +1,10 @@
 import type { HistogramReading, MetricReading } from '../observe/metrics.ts';
 import type { Logger } from '../observe/log.ts';
 import type { ClustersFile } from '../clusters/clusters-file.ts';
-import type { PathReport, PATH_CONDITIONS, RecoveryFigures, Relay, RELAY_COUNTERS } from '../relay/index.ts';
+import type { PathReport, PATH_CONDITIONS, RecoveryFigures, Relay, RELAY_COUNTERS, TransceiverReport, WORKER_CONDITIONS } from '../relay/index.ts';
 import type { RedisStore } from '../store/index.ts';
+import { formatAddress } from '../wire/address.ts';
+import { ResolvedAddresses } from './resolved-addresses.ts';
 import type { Roles } from './roles.ts';
 
 /**
@@ -12,14 +14,16 @@ import type { Roles } from './roles.ts';
 export const roles: Roles = {
   async startRelay(options, logger) {
     const relaying = await import('../relay/index.ts');
-    const { redis, clusters: file, ...relayOptions } = options;
+    const { redis, clusters: file, transceivers: texts, ...relayOptions } = options;
     const clusters = file === undefined ? null : await openClusters(file, logger);
     const store = redis === undefined ? undefined : await openRedis(redis, logger);
     const names = (id: number): string => clusters?.current.byId.get(id)?.name ?? String(id);
+    const transceivers = texts === undefined ? null : await ResolvedAddresses.open(texts, logger);
     const relay = await relaying.startRelay({
       ...relayOptions,
       ...(store && { store }),
       ...(clusters && { clusters: clusters.current }),
+      ...(transceivers && { transceivers: transceivers.current }),
       onHandoverFailed: (error: Error) => logger.warn({ err: error }, 'no successor took over; this relay goes on'),
       onPathChange({ cluster, address, condition }, before) {
         const level = condition === 'up' ? 'info' : 'warn';
@@ -27,13 +31,23 @@ export const roles: Roles = {
       },
     });
     clusters?.onChange((changed) => relay.updateClusters(changed));
-    const stopWatching = (): void => clusters?.close();
+    transceivers?.onChange((changed) => {
+      logger.info({ transceivers: changed.map(formatAddress) }, 'transceivers changed');
+      relay.updateTransceivers(changed);
+    });
+    // While it started they may have changed already.
+    if (transceivers !== null) relay.updateTransceivers(transceivers.current);
+    const stopWatching = (): void => {
+      clusters?.close();
+      transceivers?.close();
+    };
     relay.finished.then(stopWatching, stopWatching);
     return Object.assign(relay, {
       metrics: () => [
         ...relayReadings(relay, relaying.RELAY_COUNTERS),
         ...recoveryReadings(relay.recovery()),
         ...pathReadings(relay.paths(), relaying.PATH_CONDITIONS, names),
+        ...(transceivers === null ? [] : transceiverReadings(relay.transceivers(), relaying.WORKER_CONDITIONS)),
       ],
     });
   },
@@ -114,4 +128,13 @@ function pathReadings(paths: readonly PathReport[], conditions: typeof PATH_COND
       { name: `${prefix}_probes_total`, help: 'Probes of that relay.', labels: { ...labels, result: 'answered' }, value: probesAnswered },
     ];
   });
+}
+
+function transceiverReadings(workers: readonly TransceiverReport[], conditions: typeof WORKER_CONDITIONS): MetricReading[] {
+  return conditions.map((each) => ({
+    name: 'earshot_relay_transceiver_workers',
+    help: 'Workers of the transceivers that this relay knows, by condition, the worst that one of its own workers sees; unknown: no answer yet.',
+    labels: { condition: each },
+    value: workers.filter(({ condition }) => condition === each).length,
+  }));
 }

@@ -17,6 +17,7 @@ interface RelayFlags {
   readonly http?: string;
   readonly cluster: number;
   readonly clusters?: string;
+  readonly transceivers?: string[];
   readonly engine: Engine;
   readonly allowTargets?: string[];
   readonly redis?: string;
@@ -41,6 +42,7 @@ export function addRelayCommand(program: Command, roles: Roles): void {
     .addOption(options.http('address of health, readiness and metrics; none unless given'))
     .addOption(options.cluster())
     .addOption(options.clusters('YAML file that lists the clusters, for a relay that forwards to all of them; without --cluster it belongs to none'))
+    .addOption(options.transceivers())
     .addOption(options.engine())
     .addOption(options.allowTargets())
     .addOption(options.redis('flows for relays that restart'))
@@ -58,7 +60,7 @@ export function addRelayCommand(program: Command, roles: Roles): void {
 }
 
 async function runRelay(flags: RelayFlags, roles: Roles, isOfCluster: boolean): Promise<void> {
-  const { cluster, clusters, engine, allowTargets, redis, handover, workers, maxFlows, trunkMtu, gatherUs, logLevel } = flags;
+  const { cluster, clusters, transceivers, engine, allowTargets, redis, handover, workers, maxFlows, trunkMtu, gatherUs, logLevel } = flags;
   const secrets = readSecrets();
   const logger = createLogger({ level: logLevel, redact: Object.values(secrets) });
   warnOfWeakSecret(secrets, logger);
@@ -72,6 +74,7 @@ async function runRelay(flags: RelayFlags, roles: Roles, isOfCluster: boolean): 
     ...(handover === undefined ? {} : { handover }),
     ...(isOfCluster || clusters === undefined ? { cluster } : {}),
     ...(clusters === undefined ? {} : { clusters }),
+    ...(transceivers === undefined ? {} : { transceivers }),
     engine,
     maxFlows,
     idleTimeoutMs: flags.idleTimeout,

@@ -26,6 +26,8 @@ export interface RelayOptions extends Secrets {
   readonly trunk: TransportAddress;
   /** None for a relay that stands by itself, before the clusters of a file. */
   readonly cluster?: number;
+  /** Trunks of its cluster's transceivers, `host:port`, whose names are followed; none: unbound tickets are dropped. */
+  readonly transceivers?: readonly string[];
   /** Path of the clusters file, for a relay that forwards to all clusters. */
   readonly clusters?: string;
   /** Default: one for every two cores, or one with the dgram engine. */
@@ -62,6 +64,8 @@ export interface RelayRole {
   readonly handedOver: Promise<object>;
   /** Resolves when the relay before it has freed its ports. */
   predecessorLeft(): Promise<void>;
+  /** Takes other addresses of transceivers; only for a relay that was started with a list, if an empty one. */
+  updateTransceivers(addresses: readonly TransportAddress[]): void;
   /** Forwards on while clients still send to it, at most `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>;
   close(): Promise<void>;
@@ -95,6 +99,8 @@ export interface TransceiverOptions extends Secrets {
 
 /** A running transceiver. */
 export interface TransceiverRole extends CallService {
+  /** Bound trunk addresses, one per worker. */
+  readonly trunk: readonly TransportAddress[];
   /** False while draining. */
   readonly ready: boolean;
   /** Calls in progress. */

@@ -87,7 +87,8 @@ function isHostName(host: string): boolean {
   return /^(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9])?\.)*[A-Za-z_](?:[A-Za-z0-9_-]*[A-Za-z0-9])?\.?$/.test(host);
 }
 
-function isAddress(text: string): boolean {
+/** Whether `host:port` has an address for a host, not a name. */
+export function isAddress(text: string): boolean {
   try {
     parseAddress(text);
     return true;

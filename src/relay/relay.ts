@@ -429,13 +429,13 @@ function checkOptions(options: RelayOptions, engine: 'mmsg' | 'dgram', workers: 
   const allowed = new NetworkList(options.allowTargets ?? DEFAULT_ALLOWED_TARGETS);
   const stray = options.transceivers?.find((address) => !isAllowed(address, allowed));
   if (stray !== undefined) {
-    throw new RangeError(`The transceiver ${formatAddress(stray)} is not IPv4 in one of the networks of --allow-targets`);
+    throw new RangeError(`The transceiver ${formatAddress(stray)} is not IPv4, with a port, in one of the networks of --allow-targets`);
   }
   if (options.transceivers !== undefined && ownCluster(options) === NO_CLUSTER) {
     throw new RangeError('A relay of no cluster has no transceivers: give --cluster beside --transceivers');
   }
 }
 
-function isAllowed({ family, ip }: TransportAddress, networks: NetworkList): boolean {
-  return family === 4 && networks.contains(ip, 0);
+function isAllowed({ family, ip, port }: TransportAddress, networks: NetworkList): boolean {
+  return family === 4 && port > 0 && networks.contains(ip, 0);
 }

@@ -1,5 +1,6 @@
 import type { RelayOptions, RelayRole, Roles, RoutingTokenFields, TransceiverOptions, TransceiverRole } from '../../src/cli/roles.ts';
 import type { MetricReading } from '../../src/observe/metrics.ts';
+import { parseAddress } from '../../src/wire/address.ts';
 import { FakeCalls } from '../signaling/harness.ts';
 
 /**
@@ -19,6 +20,7 @@ export const fakeRoles: Roles = {
       takenOver: null,
       handedOver: new Promise(() => undefined),
       predecessorLeft: async () => undefined,
+      updateTransceivers: (addresses) => report('transceivers', addresses),
       async drain(timeoutMs) {
         report('relay-draining', { timeoutMs });
         await new Promise((resolve) => setTimeout(resolve, timeoutMs));
@@ -45,6 +47,7 @@ export const fakeRoles: Roles = {
 
 class FakeTransceiver extends FakeCalls implements TransceiverRole {
   ready = true;
+  readonly trunk = [parseAddress('127.0.0.1:7100'), parseAddress('127.0.0.1:7101')];
   readonly calls = process.env['FAKE_LIVE_CALLS'] ? 1 : 0;
   readonly capacity = 1000;
 

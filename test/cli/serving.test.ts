@@ -22,6 +22,8 @@ test('dev starts all parts, prints where to go, takes calls without a key, and s
   assert.equal(relay['secret'], transceiver['secret']);
   assert.ok(String(relay['secret']).length >= 32, 'a secret of its own');
   assert.deepEqual(transceiver['ingress'], [{ family: 4, ip: '127.0.0.1', port: 50_000 }], 'the port that the relay got');
+  assert.deepEqual(relay['transceivers'], []);
+  assert.deepEqual((await startedWith(cli, 'transceivers') as unknown as { port: number }[]).map(({ port }) => port), [7100, 7101], 'one per worker');
   const answer = await fetch(`${url}/v1/realtime/calls`, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: OFFER });
   assert.equal(answer.status, 201);
   const metrics = await (await fetch(`${url}/metrics`)).text();
@@ -113,7 +115,7 @@ test('the Ctrl+C that npm repeats does not cut the drain short', { timeout }, as
 test('a relay serves probes and metrics, is told its flags, and forwards on while it drains', { timeout }, async () => {
   const cli = new CliProcess(
     ['relay', '--udp', '[::]:3478', '--trunk', 'localhost:7000', '--http', '127.0.0.1:0', '--drain-timeout', '1h'],
-    { ...ENV, EARSHOT_ALLOW_TARGETS: '10.0.0.0/8, 192.0.2.0/24', EARSHOT_WORKERS: '2', EARSHOT_IDLE_TIMEOUT: '2m', EARSHOT_ENGINE: 'dgram' },
+    { ...ENV, EARSHOT_ALLOW_TARGETS: '10.0.0.0/8, 192.0.2.0/24', EARSHOT_WORKERS: '2', EARSHOT_IDLE_TIMEOUT: '2m', EARSHOT_ENGINE: 'dgram', EARSHOT_TRANSCEIVERS: 'voice:7100, 10.0.0.7:7200' },
   );
   assert.deepEqual(await startedWith(cli, 'relay'), {
     secret: SECRET,
@@ -121,6 +123,7 @@ test('a relay serves probes and metrics, is told its flags, and forwards on whil
     trunk: { family: 4, ip: '127.0.0.1', port: 7000 },
     allowTargets: ['10.0.0.0/8', '192.0.2.0/24'],
     cluster: 0,
+    transceivers: ['voice:7100', '10.0.0.7:7200'],
     engine: 'dgram',
     workers: 2,
     maxFlows: 65_536,

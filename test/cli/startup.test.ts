@@ -28,6 +28,7 @@ test('a wrong command line ends with one sentence that names what is wrong', asy
     [[...RELAY, '--udp', 'nonsense'], /'nonsense' is invalid\. Write host:port/],
     [[...RELAY, '--udp', '127.0.0.1:70000'], /Write host:port/],
     [[...RELAY, '--udp', '300.1.1.1:1'], /Write host:port/],
+    [[...RELAY, '--transceivers', '10.0.0.1:7100,10.0.0.2'], /'10\.0\.0\.1:7100,10\.0\.0\.2' is invalid\. Write host:port/],
     [[...RELAY, '--workers', '0'], /Write a whole number from 1 to 256/],
     [[...RELAY, '--workers', '1e3'], /Write a whole number/],
     [[...RELAY, '--engine', 'fast'], /Allowed choices are auto, mmsg, dgram/],
@@ -106,6 +107,8 @@ test('the executable of the package runs', async () => {
   assert.equal(version.code, 0);
   assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/);
   assertOneSentence(await runReal(['transceiver', '--http', '127.0.0.1:0', '--trunk', '127.0.0.1:0', '--ingress', '127.0.0.1:1']), /EARSHOT_SECRET is not set/);
+  const stray = await runReal(['relay', '--udp', '127.0.0.1:0', '--trunk', '127.0.0.1:0', '--transceivers', '8.8.8.8:7100'], ENV);
+  assertOneSentence(stray, /The transceiver 8\.8\.8\.8:7100 is not IPv4, with a port, in one of the networks of --allow-targets/);
 });
 
 test('without arguments the commands are shown', async () => {

@@ -62,7 +62,7 @@ describe('a check with an unbound ticket', () => {
     assert.notEqual(second, chosen);
     relay.fromClient(CLIENT, RTP);
     assert.deepEqual(heard(), [second]);
-    new VirtualTransceiver(network, chosen);
+    assert.equal(new VirtualTransceiver(network, chosen).received.length, 0);
     network.run(network.now + 1000);
     relay.fromClient(CLIENT, ticket(1));
     assert.deepEqual(heard(), [second]);
