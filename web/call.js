@@ -3,6 +3,7 @@
  *
  *   microphone ─► offer ──POST──► answer ─► ICE ─► DTLS ─► data channel `oai-events` ─► audio
  *                                                                          hang up ──DELETE──► Location
+ *   ahead:  offer ──POST ?instant──► answer     and then:  microphone ─► ICE ─► …   (docs/instant-connect.md)
  *   connection lost ─► ICE restart ──PATCH──► fragment ─► ICE …  (until RECONNECT_LIMIT, then the call ends)
  *
  * @typedef {'idle' | 'microphone' | 'connecting' | 'live' | 'reconnecting' | 'ended'} CallState
@@ -27,22 +28,18 @@
  * @property {URL} endpoint where offers are posted
  * @property {string} [apiKey]
  */
-import { CallFailure, microphoneFailure, missingCapability, refusal, serverAway } from './failure.js';
+import { CallFailure, connectionLost, endedByServer, microphoneFailure, missingCapability, notConnected } from './failure.js';
 import { answerWith, fragmentOf } from './ice-restart.js';
 import { NetworkMonitor } from './network.js';
+import { EVENTS_CHANNEL, Signaling } from './signaling.js';
 
 /** Milliseconds. */
-const ANSWER_LIMIT = 10_000;
 const CONNECT_LIMIT = 15_000;
+/** With an answer ahead that does not come, or that nobody takes, an ordinary call is placed after this. */
+const AHEAD_LIMIT = 1_500;
 const RECONNECT_LIMIT = 20_000;
 const RECONNECT_PAUSE = 2_000;
 const FIRST_AUDIO_PROBE = 20;
-
-/**
- * Id of the data channel for events: agreed with the offer (`?dcid`), so that nothing has to announce it and the first
- * event comes a round trip sooner. An odd one, which no browser takes by itself here.
- */
-const EVENTS_CHANNEL = 1;
 
 /** The steps of the set-up that follow one another, each beginning where the one before ends. @type {StepName[]} */
 const NETWORK_STEPS = ['answer', 'ice', 'dtls', 'channel'];
@@ -51,19 +48,22 @@ const NETWORK_STEPS = ['answer', 'ice', 'dtls', 'channel'];
 export class Call extends EventTarget {
   /** @type {CallState} */
   #state = 'idle';
-  #endpoint;
-  #apiKey;
+  #signaling;
   #began = 0;
   /** @type {Step[]} */
   #steps = [];
   /** @type {RTCPeerConnection | null} */
   #connection = null;
+  /** Of the connection. @type {RTCRtpSender | null} */
+  #sender = null;
+  /** What was asked for ahead. @type {Promise<{ answer: string, expiresAt: number } | null> | null} */
+  #ahead = null;
+  /** An answer ahead is being tried: if it fails, another follows. */
+  #trying = false;
   /** @type {MediaStream | null} */
   #microphone = null;
   /** @type {NetworkMonitor | null} */
   #monitor = null;
-  /** @type {URL | null} */
-  #location = null;
   /** The channel that carries the events. @type {RTCDataChannel | null} */
   #channel = null;
   #outages = 0;
@@ -76,8 +76,7 @@ export class Call extends EventTarget {
    */
   constructor({ endpoint, apiKey }) {
     super();
-    this.#endpoint = endpoint;
-    this.#apiKey = apiKey;
+    this.#signaling = new Signaling(endpoint, apiKey);
   }
 
   get state() {
@@ -91,6 +90,20 @@ export class Call extends EventTarget {
    */
   on(type, handler) {
     this.addEventListener(type, (event) => handler(/** @type {CustomEvent<CallEvents[K]>} */ (event).detail));
+  }
+
+  /**
+   * Asks for the answer ahead, so that {@link start} begins without a request. Nobody need know when none is to be had:
+   * the call is then an ordinary one.
+   */
+  async prepare() {
+    if (missingCapability()) return;
+    const connection = this.#openConnection();
+    this.#ahead = connection.setLocalDescription().then(
+      () => this.#signaling.ask(connection.localDescription?.sdp ?? ''),
+      () => null,
+    );
+    await this.#ahead;
   }
 
   /** Brings the call up. Never rejects: a failure is the `ended` state. */
@@ -115,26 +128,65 @@ export class Call extends EventTarget {
     if (missing) throw missing;
     this.#enter('microphone');
     // Before the microphone: while a person reads the prompt, the browser makes the connection's certificate.
-    const connection = this.#openConnection();
+    const prepared = this.#connection ?? this.#openConnection();
     const microphone = await this.#openMicrophone();
     if (this.#ended) {
       stopTracks(microphone);
       return;
     }
+    this.#takeMicrophone(microphone);
     this.#enter('connecting');
     this.#beginStep('answer');
-    this.#addMicrophone(connection, microphone);
-    await connection.setLocalDescription();
+    await this.#sender?.replaceTrack(microphone.getAudioTracks()[0]);
+    if (this.#ended || (await this.#tryAhead(prepared, microphone))) return;
+    // An offer is for one answer; one that has got none is as good as new.
+    const connection = prepared.signalingState === 'closed' ? this.#openConnection() : prepared;
+    if (connection !== prepared) await this.#sender?.replaceTrack(microphone.getAudioTracks()[0]);
+    if (connection.signalingState === 'stable') await connection.setLocalDescription();
     if (this.#ended) return;
-    const answering = this.#postOffer(connection.localDescription?.sdp ?? '');
+    const answering = this.#signaling.place(connection.localDescription?.sdp ?? '');
     // Only now: what listeners do with it must not hold up the offer.
     this.#emit('microphone', microphone);
-    const answer = await answering;
+    const { answer, channelAgreed } = await answering;
     if (this.#ended) {
-      this.#deleteCall();
+      this.#signaling.hangUp();
       return;
     }
+    if (!channelAgreed) this.#openChannel(connection, {});
     this.#connectTimer = setTimeout(() => this.#end(notConnected()), CONNECT_LIMIT);
+    await this.#accept(connection, answer);
+  }
+
+  /**
+   * Begins with the answer that was asked for ahead, if there is a good one.
+   * @param {RTCPeerConnection} connection closed when its answer has turned out to be of no use
+   * @param {MediaStream} microphone
+   * @returns {Promise<boolean>} whether there is nothing more to do
+   */
+  async #tryAhead(connection, microphone) {
+    const ahead = await Promise.race([this.#ahead, after(AHEAD_LIMIT)]);
+    if (this.#ended) return true;
+    if (!ahead || !(Date.now() < ahead.expiresAt)) return false;
+    this.#trying = true;
+    await this.#accept(connection, ahead.answer);
+    this.#emit('microphone', microphone);
+    const connected = await untilConnected(connection, AHEAD_LIMIT);
+    this.#trying = false;
+    if (this.#ended) return true;
+    if (!connected) {
+      this.#channel = null;
+      connection.close();
+      return false;
+    }
+    this.#connectTimer = setTimeout(() => this.#end(notConnected()), CONNECT_LIMIT);
+    return true;
+  }
+
+  /**
+   * @param {RTCPeerConnection} connection
+   * @param {string} answer SDP
+   */
+  async #accept(connection, answer) {
     this.#reach('answer');
     await connection.setRemoteDescription({ type: 'answer', sdp: answer });
     // Tells the end of DTLS at once; the connection's own state comes later, often after the data channel has opened.
@@ -167,7 +219,11 @@ export class Call extends EventTarget {
     connection.addEventListener('iceconnectionstatechange', () => {
       if (connection.iceConnectionState === 'connected') this.#reach('ice');
     });
-    connection.addEventListener('connectionstatechange', () => this.#connectionChanged(connection.connectionState));
+    connection.addEventListener('connectionstatechange', () => {
+      if (connection === this.#connection) this.#connectionChanged(connection.connectionState);
+    });
+    // A place for the microphone, which may come later.
+    this.#sender = connection.addTransceiver('audio', { direction: 'sendrecv' }).sender;
     this.#openChannel(connection, { negotiated: true, id: EVENTS_CHANNEL });
     return connection;
   }
@@ -188,39 +244,11 @@ export class Call extends EventTarget {
   }
 
   /**
-   * @param {RTCPeerConnection} connection
    * @param {MediaStream} microphone
    */
-  #addMicrophone(connection, microphone) {
+  #takeMicrophone(microphone) {
     this.#microphone = microphone;
-    const [track] = microphone.getAudioTracks();
-    connection.addTrack(track, microphone);
-    track.addEventListener('ended', () => this.#end(microphoneFailure(null)));
-  }
-
-  /**
-   * Posts the offer as it is, before any candidate is gathered: a server with one public port needs none.
-   * @param {string} offer
-   */
-  async #postOffer(offer) {
-    let response;
-    try {
-      response = await fetch(withChannel(this.#endpoint), {
-        method: 'POST',
-        headers: { 'Content-Type': 'application/sdp', ...this.#authorization() },
-        body: offer,
-        signal: AbortSignal.timeout(ANSWER_LIMIT),
-      });
-    } catch (error) {
-      throw serverAway(error);
-    }
-    if (!response.ok) throw await refusal(response, Boolean(this.#apiKey));
-    const location = response.headers.get('Location');
-    if (location) this.#location = new URL(location, response.url);
-    // A server that has not heard of agreed channels waits for one to be announced.
-    const agreed = response.headers.get('Earshot-Events-Channel') === String(EVENTS_CHANNEL);
-    if (!agreed && this.#connection && !this.#ended) this.#openChannel(this.#connection, {});
-    return response.text();
+    microphone.getAudioTracks()[0].addEventListener('ended', () => this.#end(microphoneFailure(null)));
   }
 
   #channelOpened() {
@@ -244,7 +272,7 @@ export class Call extends EventTarget {
       this.#reach('dtls');
     } else if (state === 'disconnected' || state === 'failed') {
       if (this.#state === 'live') void this.#reconnect();
-      else if (this.#state === 'connecting' && state === 'failed') this.#end(notConnected());
+      else if (this.#state === 'connecting' && state === 'failed' && !this.#trying) this.#end(notConnected());
     }
   }
 
@@ -272,25 +300,15 @@ export class Call extends EventTarget {
    */
   async #restartIce() {
     const connection = this.#connection;
-    if (!connection || !this.#location) return false;
+    if (!connection || !this.#signaling.isNamed) return false;
     try {
       if (connection.signalingState === 'have-local-offer') await connection.setLocalDescription({ type: 'rollback' });
       connection.restartIce();
       await connection.setLocalDescription();
-      const response = await fetch(this.#location, {
-        method: 'PATCH',
-        headers: {
-          'Content-Type': 'application/trickle-ice-sdpfrag',
-          // Whatever the ICE session is by now, replace it (RFC 9725, section 4.3.3).
-          'If-Match': '*',
-          ...this.#authorization(),
-        },
-        body: fragmentOf(connection.localDescription?.sdp ?? ''),
-        signal: AbortSignal.timeout(ANSWER_LIMIT),
-      });
-      if (response.status === 404 || response.status === 410) return false;
-      if (!response.ok) return true;
-      const answer = answerWith(connection.remoteDescription?.sdp ?? '', await response.text());
+      const fragment = await this.#signaling.restartIce(fragmentOf(connection.localDescription?.sdp ?? ''));
+      if (fragment === 'gone') return false;
+      if (fragment === null) return true;
+      const answer = answerWith(connection.remoteDescription?.sdp ?? '', fragment);
       await connection.setRemoteDescription({ type: 'answer', sdp: answer });
       return true;
     } catch {
@@ -310,6 +328,10 @@ export class Call extends EventTarget {
     } catch {
       event = { type: '(not JSON)', data };
     }
+    // A call that began with an answer ahead learns its name here.
+    if (event?.type === 'session.created' && typeof event.call_id === 'string') {
+      this.#signaling.name(event.call_id);
+    }
     this.#emit('message', { event, at: this.#elapsed() });
   }
 
@@ -318,6 +340,7 @@ export class Call extends EventTarget {
    * @param {RTCRtpReceiver} receiver
    */
   #awaitFirstAudio(receiver) {
+    clearInterval(this.#audioTimer);
     this.#audioTimer = setInterval(() => {
       if (receiver.getSynchronizationSources().length === 0) return;
       clearInterval(this.#audioTimer);
@@ -335,28 +358,14 @@ export class Call extends EventTarget {
     clearTimeout(this.#connectTimer);
     clearInterval(this.#audioTimer);
     this.#monitor?.stop();
-    this.#deleteCall();
+    this.#signaling.hangUp();
     this.#connection?.close();
     if (this.#microphone) stopTracks(this.#microphone);
     this.#emit('state', { state: 'ended', failure });
   }
 
-  /** `keepalive` lets it reach the server although the page is going away. */
-  #deleteCall() {
-    if (!this.#location) return;
-    const request = fetch(this.#location, { method: 'DELETE', headers: this.#authorization(), keepalive: true });
-    // Nobody is left to tell; the server also ends calls that have gone silent.
-    request.catch(() => undefined);
-    this.#location = null;
-  }
-
   get #ended() {
     return this.#state === 'ended';
-  }
-
-  /** @returns {Record<string, string>} */
-  #authorization() {
-    return this.#apiKey ? { Authorization: `Bearer ${this.#apiKey}` } : {};
   }
 
   /**
@@ -417,32 +426,30 @@ export class Call extends EventTarget {
 }
 
 /**
- * @param {URL} endpoint
+ * @param {number} milliseconds
+ * @returns {Promise<null>}
  */
-function withChannel(endpoint) {
-  const url = new URL(endpoint);
-  url.searchParams.set('dcid', String(EVENTS_CHANNEL));
-  return url;
+function after(milliseconds) {
+  return new Promise((resolve) => setTimeout(() => resolve(null), milliseconds));
 }
 
-function notConnected() {
-  return new CallFailure(
-    'not-connected',
-    'The server answered, but no connection came up.',
-    'A firewall may block UDP between you and the server. Try another network.',
-  );
-}
-
-function connectionLost() {
-  return new CallFailure(
-    'connection-lost',
-    'The call was lost.',
-    'The connection went away and could not be restored. Press Talk to call again.',
-  );
-}
-
-function endedByServer() {
-  return new CallFailure('ended-by-server', 'The other side ended the call.', 'Press Talk to call again.');
+/**
+ * @param {RTCPeerConnection} connection
+ * @param {number} limit milliseconds
+ * @returns {Promise<boolean>} whether ICE has found a way
+ */
+function untilConnected(connection, limit) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), limit);
+    const look = () => {
+      const state = connection.iceConnectionState;
+      if (state === 'new' || state === 'checking') return;
+      clearTimeout(timer);
+      resolve(state === 'connected' || state === 'completed');
+    };
+    connection.addEventListener('iceconnectionstatechange', look);
+    look();
+  });
 }
 
 /**

@@ -120,3 +120,23 @@ async function errorBody(response) {
     return {};
   }
 }
+
+export function notConnected() {
+  return new CallFailure(
+    'not-connected',
+    'The server answered, but no connection came up.',
+    'A firewall may block UDP between you and the server. Try another network.',
+  );
+}
+
+export function connectionLost() {
+  return new CallFailure(
+    'connection-lost',
+    'The call was lost.',
+    'The connection went away and could not be restored. Press Talk to call again.',
+  );
+}
+
+export function endedByServer() {
+  return new CallFailure('ended-by-server', 'The other side ended the call.', 'Press Talk to call again.');
+}

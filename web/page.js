@@ -68,6 +68,8 @@ const log = new EventLog({
 
 /** @type {Call | null} */
 let call = null;
+/** The next call: its answer is asked for while nobody waits for it. @type {Call | null} */
+let next = null;
 
 const missing = missingCapability();
 if (missing) {
@@ -80,6 +82,7 @@ if (missing) {
     if (!call) talk();
   });
   keyField.addEventListener('change', () => void offerAgents());
+  agentField.addEventListener('change', prepareCall);
   void offerAgents();
   addEventListener('pagehide', () => call?.hangUp());
 }
@@ -87,9 +90,8 @@ if (missing) {
 function talk() {
   const audio = new AudioContext();
   const turns = new Turns();
-  const endpoint = new URL('/v1/realtime/calls', location.href);
-  if (agentField.value) endpoint.searchParams.set('model', agentField.value);
-  const current = new Call({ endpoint, apiKey: keyField.value.trim() });
+  const current = next ?? newCall();
+  next = null;
   call = current;
   agentField.disabled = true;
   keyForm.hidden = true;
@@ -127,8 +129,23 @@ function talk() {
     void audio.close();
     if (failure) showFailure(failure);
     else showMode('ended');
+    prepareCall();
   });
   void current.start();
+}
+
+function newCall() {
+  const endpoint = new URL('/v1/realtime/calls', location.href);
+  if (agentField.value) endpoint.searchParams.set('model', agentField.value);
+  return new Call({ endpoint, apiKey: keyField.value.trim() });
+}
+
+/** Asks for the answer to the next call, as it would be placed now, of a server that is known to answer. */
+function prepareCall() {
+  if (agentField.options.length === 0) return;
+  next?.hangUp();
+  next = newCall();
+  void next.prepare();
 }
 
 /**
@@ -188,6 +205,7 @@ async function offerAgents() {
   const agents = await listAgents(keyField.value.trim());
   agentField.replaceChildren(...agents.map((name) => new Option(name)));
   agentChoice.hidden = agents.length < 2;
+  if (!call) prepareCall();
 }
 
 /** Shows who speaks when in the call that begins now, and what is said. */

@@ -26,6 +26,11 @@ export interface ReferenceServerOptions {
   /** Asked for each offer; null lets it through. */
   readonly refuse?: (request: IncomingMessage) => Refusal | null;
   /**
+   * Answers ahead (`?instant`) as well: what this makes of the answer, and an agreed channel 1. Without it the query is
+   * passed over, as an older server would.
+   */
+  readonly ahead?: (answer: string) => string | Promise<string>;
+  /**
    * Answers the fragment of an ICE restart; null says that there is no such call. The connection itself takes no part
    * in it: libdatachannel cannot restart ICE.
    */
@@ -116,9 +121,17 @@ export class ReferenceServer {
       response.end(JSON.stringify(refusal.body));
       return;
     }
-    const call = new ReferenceCall(offer);
+    const { ahead } = this.#options;
+    const isAhead = ahead !== undefined && new URL(request.url ?? '/', this.url).searchParams.has('instant');
+    const call = new ReferenceCall(offer, isAhead ? 1 : null);
     this.calls.push(call);
     const answer = await call.answer;
+    if (isAhead) {
+      const changed = await ahead(answer);
+      response.writeHead(200, { 'Content-Type': 'application/sdp', Expires: new Date(Date.now() + 600_000).toUTCString() });
+      response.end(changed);
+      return;
+    }
     response.writeHead(201, { 'Content-Type': 'application/sdp', Location: `${CALLS}/${call.id}` });
     response.end(answer);
   }
@@ -159,10 +172,11 @@ export class ReferenceCall {
   #channel: DataChannel | undefined;
   /** What is said before the channel is there. */
   readonly #greetings: RealtimeEvent[] = [
-    { type: 'session.created', session: { type: 'realtime', model: 'reference' } },
+    { type: 'session.created', call_id: this.id, session: { type: 'realtime', model: 'reference' } },
   ];
 
-  constructor(offer: string) {
+  /** `agreed`: id of the channel for events, if the client does not announce it. */
+  constructor(offer: string, agreed: number | null) {
     const connection = this.#connection;
     connection.onTrack((track) => {
       track.onMessage((data) => {
@@ -170,12 +184,7 @@ export class ReferenceCall {
         if (packet) attempt(() => track.sendMessageBinary(buildRtp({ ...packet, ssrc: SSRC })));
       });
     });
-    connection.onDataChannel((channel) => {
-      this.#channel = channel;
-      channel.onMessage((message) => this.#received(JSON.parse(message as string) as RealtimeEvent));
-      channel.onClosed(() => this.events.close());
-      for (const event of this.#greetings.splice(0)) this.send(event);
-    });
+    connection.onDataChannel((channel) => this.#opened(channel));
     this.answer = new Promise((resolve) => {
       connection.onGatheringStateChange((state) => {
         if (state === 'complete') resolve(withSsrc(connection.localDescription()?.sdp ?? ''));
@@ -183,6 +192,9 @@ export class ReferenceCall {
       connection.setRemoteDescription(offer, 'offer');
       connection.setLocalDescription('answer');
     });
+    if (agreed === null) return;
+    const channel = connection.createDataChannel('oai-events', { negotiated: true, id: agreed });
+    channel.onOpen(() => this.#opened(channel));
   }
 
   send(event: RealtimeEvent): void {
@@ -198,6 +210,13 @@ export class ReferenceCall {
   end(): void {
     this.events.close();
     this.#connection.close();
+  }
+
+  #opened(channel: DataChannel): void {
+    this.#channel = channel;
+    channel.onMessage((message) => this.#received(JSON.parse(message as string) as RealtimeEvent));
+    channel.onClosed(() => this.events.close());
+    for (const event of this.#greetings.splice(0)) this.send(event);
   }
 
   #received(event: RealtimeEvent): void {

@@ -35,6 +35,11 @@ async function until(page: Page, condition: string): Promise<void> {
   })`);
 }
 
+/** Waits until the server has seen such a request so many times. */
+async function requested(server: ReferenceServer, pattern: RegExp, times = 1): Promise<void> {
+  while (server.requests.filter((request) => pattern.test(request)).length < times) await new Promise(setImmediate);
+}
+
 async function statusIs(page: Page, title: string): Promise<void> {
   await page.getByRole('status').getByText(title, { exact: true }).waitFor();
 }
@@ -50,16 +55,18 @@ async function talkAndRead(browser: Chromium, refuse: () => Refusal | null, titl
 }
 
 test('a person chooses the agent, sees who spoke when, what was said, and where the answer was cut short', LIMIT, async () => {
-  await using server = await ReferenceServer.start({ files: FILES, agents: ['parrot', 'echo'] });
+  await using server = await ReferenceServer.start({ files: FILES, agents: ['parrot', 'echo'], ahead: (answer) => answer });
   const { page, watch } = await chromium.open(`${server.url}/`);
   await page.getByRole('combobox', { name: 'Agent' }).selectOption('echo');
+  await requested(server, /model=echo/);
   await page.getByRole('button', { name: 'Talk' }).click();
   await statusIs(page, 'Listening');
-  assert.ok(server.requests.includes('POST /v1/realtime/calls?model=echo&dcid=1'), server.requests.join());
+  const offers = server.requests.filter((request) => request.startsWith('POST'));
+  assert.deepEqual(offers, ['parrot', 'echo'].map((agent) => `POST /v1/realtime/calls?model=${agent}&dcid=1&instant=true`));
   assert.equal(await page.getByRole('combobox', { name: 'Agent' }).isDisabled(), true);
   assert.equal(await page.getByRole('heading', { name: 'Conversation' }).isVisible(), false, 'nobody has spoken yet');
 
-  const [call] = server.calls;
+  const call = server.calls[1];
   call.send({ type: 'input_audio_buffer.speech_started', item_id: 'i1' });
   call.send({ type: 'input_audio_buffer.speech_stopped', item_id: 'i1' });
   call.send({ type: 'conversation.item.input_audio_transcription.completed', item_id: 'i1', transcript: 'Are you <b>there</b>?' });
@@ -76,7 +83,45 @@ test('a person chooses the agent, sees who spoke when, what was said, and where 
   await page.getByRole('button', { name: 'Hang up' }).click();
   await statusIs(page, 'Call ended');
   assert.equal(await page.getByRole('combobox', { name: 'Agent' }).isEnabled(), true);
+  await requested(server, /instant/, 3);
+  assert.ok(server.requests.includes(`DELETE /v1/realtime/calls/${call.id}`), server.requests.join());
   assert.deepEqual(watch.problems, []);
+});
+
+test('where nobody takes the call that was asked for ahead, an ordinary one follows, and Talk asks for the next', LIMIT, async () => {
+  const nowhere = (answer: string): string => answer.replaceAll(/^a=candidate.*\r\n/gm, '');
+  await using server = await ReferenceServer.start({ files: FILES, agents: ['parrot'], ahead: nowhere });
+  const { page, watch } = await chromium.open(`${server.url}/`);
+  await until(page, 'performance.getEntriesByType("resource").some(({ name, responseEnd }) => name.includes("instant") && responseEnd > 0)');
+  server.calls[0].end();
+  await page.getByRole('button', { name: 'Talk' }).click();
+  await statusIs(page, 'Listening');
+  assert.deepEqual(server.requests.filter((request) => request.startsWith('POST')).slice(1), ['POST /v1/realtime/calls?model=parrot&dcid=1']);
+  for (const step of ['microphone', 'answer', 'ice', 'dtls', 'channel', 'audio']) {
+    await page.locator(`[data-step=${step}] .step-time`, { hasText: /\d m?s/ }).waitFor();
+  }
+  await page.getByRole('button', { name: 'Hang up' }).click();
+  await requested(server, /instant/, 2);
+  assert.ok(server.requests.includes(`DELETE /v1/realtime/calls/${server.calls[1].id}`), server.requests.join());
+  assert.deepEqual(watch.problems, []);
+});
+
+test('an answer ahead that does not come is not waited for', LIMIT, async () => {
+  await using server = await ReferenceServer.start({ files: FILES, agents: ['parrot'], ahead: () => new Promise(() => undefined) });
+  const { page } = await chromium.open(`${server.url}/`);
+  await requested(server, /instant/);
+  await page.getByRole('button', { name: 'Talk' }).click();
+  await statusIs(page, 'Listening');
+  assert.equal(server.calls.length, 2);
+});
+
+test('a server that places a call where it was asked for an answer ahead is told that nobody wants it yet', LIMIT, async () => {
+  await using server = await ReferenceServer.start({ files: FILES, agents: ['parrot'] });
+  const { page } = await chromium.open(`${server.url}/`);
+  await requested(server, /^DELETE/);
+  await page.getByRole('button', { name: 'Talk' }).click();
+  await statusIs(page, 'Listening');
+  assert.equal(server.calls.length, 2);
 });
 
 test('a call from Talk to Hang up: status, waterfall, events, figures, and the server told of the end', LIMIT, async () => {
