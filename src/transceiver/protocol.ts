@@ -9,7 +9,7 @@ import type { TransportAddress } from '../wire/address.ts';
 export interface ShardOptions {
   /** Index of the shard; its trunk port is the base port plus this. */
   readonly index: number;
-  /** Shards of this transceiver. */
+  /** Shards at ports in a row, for relays that know the first one. */
   readonly workers: number;
   /** Calls at once, as far as this shard decides: those that begin with a ticket. */
   readonly maxCalls: number;

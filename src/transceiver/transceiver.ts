@@ -92,7 +92,8 @@ export async function startTransceiver(options: TransceiverOptions): Promise<Tra
   const tickets = new TicketRegistry(options.store ?? null);
   const shards = Array.from({ length: workers }, (_, index) => new ShardThread({
     index,
-    workers,
+    // Of ports that the system chose each is a first one.
+    workers: (options.advertiseTrunk ?? options.trunk).port === 0 ? 1 : workers,
     maxCalls: Math.ceil(capacity / workers),
     cluster,
     trunk: nthAddress(options.trunk, index),

@@ -93,6 +93,20 @@ for (const values of VALUE_SETS) {
       }
     });
 
+    test('relays find the trunks of the transceivers, those that drain too, by a name without an address of its own', () => {
+      const [, name, namespace, port] = all
+        .filter((each) => componentOf(each) === 'relay')
+        .map(({ spec }) => spec.template.spec.containers[0].args.find((arg) => arg.startsWith('--transceivers')) ?? '')
+        .map((arg) => /^--transceivers=([a-z0-9-]{1,63})\.([a-z0-9-]+)\.svc:(\d+)$/.exec(arg))[0]!;
+      const service = manifests.find(({ kind, metadata }) => kind === 'Service' && metadata.name === name)!;
+      assert.equal(service.metadata.namespace, namespace);
+      const { selector, clusterIP, publishNotReadyAddresses } = service['spec'] as { selector: Record<string, string>; clusterIP: string; publishNotReadyAddresses: boolean };
+      assert.deepEqual({ clusterIP, publishNotReadyAddresses }, { clusterIP: 'None', publishNotReadyAddresses: true });
+      const [transceiver] = all.filter((each) => selects(selector, each));
+      assert.equal(componentOf(transceiver), 'transceiver');
+      assert.equal(portOfFlag(transceiver.spec.template.spec.containers[0], '--trunk'), Number(port));
+    });
+
     test('volumes that are mounted exist', () => {
       for (const { spec } of all) {
         const volumes = (spec.template.spec.volumes ?? []).map(({ name }) => name);

@@ -20,6 +20,8 @@ export interface DeploymentOptions {
   readonly handover?: boolean;
   /** Where relays shall find the transceiver's trunk, in place of where it is. */
   readonly advertiseTrunk?: string;
+  /** Trunks of further transceivers that the relay knows, beside its own, for instant connect; it knows none unless given. */
+  readonly transceivers?: readonly string[];
 }
 
 /** One relay that can be killed and started again, and one transceiver, as processes of their own. */
@@ -43,7 +45,7 @@ export class Deployment {
     this.#transceiverArguments = transceiverArguments;
   }
 
-  static async start({ agent, redis, handover, cluster = 0, advertiseTrunk }: DeploymentOptions): Promise<Deployment> {
+  static async start({ agent, redis, handover, cluster = 0, advertiseTrunk, transceivers }: DeploymentOptions): Promise<Deployment> {
     const udp = `127.0.0.1:${await freeUdpPort()}`;
     const relayHttp = `127.0.0.1:${await freeTcpPort()}`;
     const http = `127.0.0.1:${await freeTcpPort()}`;
@@ -53,6 +55,7 @@ export class Deployment {
     if (handover) relay.push('--handover', path.join(await mkdtemp(path.join(tmpdir(), 'earshot-')), 'relay.sock'));
     const ownTrunk = `127.0.0.1:${await freeUdpPort(TRUNK_PORTS)}`;
     const transceiver = ['transceiver', '--http', http, '--trunk', ownTrunk, '--ingress', udp, '--agent', agent, '--workers', '1', '--cluster', String(cluster)];
+    if (transceivers !== undefined) relay.push('--transceivers', [ownTrunk, ...transceivers].join());
     if (advertiseTrunk !== undefined) transceiver.push('--advertise-trunk', advertiseTrunk);
     const deployment = new Deployment(`http://${http}/v1/realtime/calls`, udp, `http://${relayHttp}`, relay, transceiver);
     await Promise.all([deployment.startTransceiver(), deployment.startRelay()]);

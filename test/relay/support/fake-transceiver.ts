@@ -2,6 +2,7 @@ import { TrunkBundler } from '../../../src/net/trunk-bundler.ts';
 import { openUdpSocket } from '../../../src/net/open-udp-socket.ts';
 import type { UdpSocket } from '../../../src/net/udp-socket.ts';
 import { type TransportAddress, parseAddress } from '../../../src/wire/address.ts';
+import { pathProbeNumber, WORKER_REPORT_BYTES, writeWorkerReport } from '../../../src/wire/path-probe.ts';
 import { TrunkCookies, TrunkReader } from '../../../src/wire/trunk.ts';
 
 export interface ReceivedEntry {
@@ -10,7 +11,7 @@ export interface ReceivedEntry {
   readonly payload: Buffer;
 }
 
-/** Speaks the trunk and nothing else: what came is awaited by `next`, what goes is given to `answer`. */
+/** Speaks the trunk and nothing else: what came is awaited by `next`, what goes is given to `send`. Probes it answers itself. */
 export class FakeTransceiver {
   readonly #socket: UdpSocket;
   readonly #bundler: TrunkBundler;
@@ -31,6 +32,10 @@ export class FakeTransceiver {
         datagram(data, relay) {
           if (reader.open(data) !== null) return;
           while (reader.next()) {
+            if (reader.control) {
+              fake.#report(relay, pathProbeNumber(data, reader.payloadOffset));
+              continue;
+            }
             const ip = data.slice(reader.ipOffset, reader.ipOffset + (reader.family === 4 ? 4 : 16));
             const payload = Buffer.from(data.slice(reader.payloadOffset, reader.payloadOffset + reader.payloadLength));
             fake.#take({ relay, client: { family: reader.family, ip, port: reader.port }, payload });
@@ -63,8 +68,21 @@ export class FakeTransceiver {
     this.#bundler.flush();
   }
 
+  /** Returns what it cannot take; `target` is whom it names. */
+  handBack({ relay, client, payload }: ReceivedEntry, target: TransportAddress | null): void {
+    this.#bundler.handBack(relay, client, null, target, payload);
+    this.#bundler.flush();
+  }
+
   close(): Promise<void> {
     return this.#socket.close();
+  }
+
+  #report(relay: TransportAddress, number: number): void {
+    const report = new Uint8Array(WORKER_REPORT_BYTES);
+    writeWorkerReport(report, { accepting: true, cluster: 0, workers: 1, readySince: 0 }, number);
+    this.#bundler.tell(relay, report);
+    this.#bundler.flush();
   }
 
   #take(entry: ReceivedEntry): void {

@@ -164,6 +164,23 @@ livenessProbe:
 {{- end }}
 {{- end -}}
 
+{{/* Where the cache is, if there is one. (root) */}}
+{{- define "earshot.redisEnv" -}}
+{{- if .Values.redis.existingSecret }}
+- name: EARSHOT_REDIS
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.redis.existingSecret }}
+      key: {{ .Values.redis.key }}
+{{- else if .Values.redis.url }}
+- name: EARSHOT_REDIS
+  value: {{ .Values.redis.url | quote }}
+{{- else if .Values.redis.embedded.enabled }}
+- name: EARSHOT_REDIS
+  value: redis://{{ include "earshot.fullname" . }}-redis:6379
+{{- end }}
+{{- end -}}
+
 {{/* The entries of a cluster in the clusters file. (list of addresses) */}}
 {{- define "earshot.clusterIngress" -}}
 {{- range . }}
