@@ -305,9 +305,8 @@ export class Call extends EventTarget {
       if (connection.signalingState === 'have-local-offer') await connection.setLocalDescription({ type: 'rollback' });
       connection.restartIce();
       await connection.setLocalDescription();
-      const fragment = await this.#signaling.restartIce(fragmentOf(connection.localDescription?.sdp ?? ''));
-      if (fragment === 'gone') return false;
-      if (fragment === null) return true;
+      const { known, fragment } = await this.#signaling.restartIce(fragmentOf(connection.localDescription?.sdp ?? ''));
+      if (fragment === null) return known;
       const answer = answerWith(connection.remoteDescription?.sdp ?? '', fragment);
       await connection.setRemoteDescription({ type: 'answer', sdp: answer });
       return true;

@@ -83,18 +83,18 @@ export class Signaling {
   /**
    * Restarts ICE, whatever the ICE session is by now (RFC 9725, section 4.3.3).
    * @param {string} fragment SDP
-   * @returns {Promise<string | 'gone' | null>} the server's fragment; `gone` when there is no such call; null for no answer
+   * @returns {Promise<{ known: boolean, fragment: string | null }>} whether there is such a call, and the server's fragment
    */
   async restartIce(fragment) {
-    if (!this.#location) return 'gone';
+    if (!this.#location) return { known: false, fragment: null };
     const response = await fetch(this.#location, {
       method: 'PATCH',
       headers: { 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': '*', ...this.#authorization() },
       body: fragment,
       signal: AbortSignal.timeout(ANSWER_LIMIT),
     });
-    if (response.status === 404 || response.status === 410) return 'gone';
-    return response.ok ? response.text() : null;
+    const known = response.status !== 404 && response.status !== 410;
+    return { known, fragment: response.ok ? await response.text() : null };
   }
 
   hangUp() {
