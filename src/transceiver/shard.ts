@@ -15,7 +15,7 @@ import {
   type CallRequest,
   type IceUpdate,
 } from '../signaling/call-service.ts';
-import { DtlsCertificate, loadSrtpCiphers, warmUpCall, type Answerer, type AnsweringEnd, type KeyShare, type SrtpCiphers } from '../webrtc/index.ts';
+import { DtlsCertificate, loadSrtpCiphers, Offerer, warmUpCall, type Answerer, type AnsweringEnd, type KeyShare, type SrtpCiphers } from '../webrtc/index.ts';
 import { parseAddress, type TransportAddress } from '../wire/address.ts';
 import { pathProbeKind, pathProbeNumber, WORKER_REPORT_BYTES, writeWorkerReport } from '../wire/path-probe.ts';
 import { UFRAG_LENGTH } from '../wire/routing-token.ts';
@@ -86,6 +86,7 @@ export class Shard implements UdpSocketHandler, CallHost {
   readonly #calls = new Map<string, Call>();
   readonly #byUfrag = new Map<string, Call>();
   readonly #paths = new ClientPaths();
+  readonly #office: TicketOffice;
   readonly #tickets: TicketDesk;
   /** Calls with output that an agent made outside of any datagram. */
   readonly #touched = new Set<Call>();
@@ -120,8 +121,9 @@ export class Shard implements UdpSocketHandler, CallHost {
     const previous = options.previousSecret ?? undefined;
     this.#cookies = new TrunkCookies(options.secret, previous);
     this.#reader = new TrunkReader(this.#cookies);
+    this.#office = new TicketOffice(options);
     this.#tickets = new TicketDesk({
-      office: new TicketOffice(options),
+      office: this.#office,
       hasRoom: () => this.#hasRoom,
       fetchSession: (name) => events.fetchSession(name),
     });
@@ -146,7 +148,9 @@ export class Shard implements UdpSocketHandler, CallHost {
   /** While nobody calls, what a call runs through is run through: else the first callers would wait while it is compiled. */
   #warmUp(rounds: number): void {
     if (rounds === 0 || this.#closed || this.#calls.size > 0) return;
-    warmUpCall({ certificate: this.#certificate, ciphers: this.#ciphers, random: randomFillSync });
+    const common = { certificate: this.#certificate, ciphers: this.#ciphers, random: randomFillSync };
+    warmUpCall(common);
+    this.#office.rehearse(new Offerer({ ...common, audio: true, data: true, ntpEpochOffset: 0 }).offer);
     setImmediate(() => this.#warmUp(rounds - 1));
   }
 
