@@ -5,7 +5,7 @@ import { freeUdpPort, startDev } from '../support/earshot-process.ts';
 import { addressForFirefox, Firefox } from '../support/firefox.ts';
 
 /** Calls, and gives what came back once it is a second long. There is no audio device, so the decoder's own figures tell. */
-const CALL = `(async () => {
+const call = (query: string): string => `(async () => {
   const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
   const connection = new RTCPeerConnection();
   const events = [];
@@ -13,7 +13,7 @@ const CALL = `(async () => {
   connection.addTrack(microphone.getAudioTracks()[0], microphone);
   connection.createDataChannel('oai-events').onmessage = ({ data }) => events.push(JSON.parse(data).type);
   await connection.setLocalDescription();
-  const response = await fetch('/v1/realtime/calls', {
+  const response = await fetch('/v1/realtime/calls${query}', {
     method: 'POST',
     headers: { 'Content-Type': 'application/sdp' },
     body: connection.localDescription.sdp,
@@ -33,14 +33,16 @@ interface InboundStats {
   readonly silentConcealedSamples: number;
 }
 
-test('Firefox speaks DTLS 1.3: audio comes back, events arrive, a hang-up is heard', { timeout: 90_000 }, async () => {
+test('Firefox speaks DTLS 1.3: audio comes back, events arrive, a hang-up is heard; also when its answer was given ahead', { timeout: 90_000 }, async () => {
   await using dev = await startDev(['--agent', 'echo', '--udp', `${addressForFirefox()}:${await freeUdpPort()}`]);
   await using firefox = await Firefox.launch();
   await firefox.open(`${dev.url}/favicon.svg`);
-  const inbound = await firefox.evaluate<InboundStats>(CALL);
-  assert.ok(inbound.audioLevel > 0.03, `the microphone's hum came back at a level of ${inbound.audioLevel}`);
-  assert.ok(inbound.silentConcealedSamples < inbound.totalSamplesReceived / 2, JSON.stringify(inbound));
-  await firefox.evaluate('hangUp() ?? null');
-  await dev.process.printed(/"reason":"closed-by-peer"/);
+  for (const [query, printed] of [['', /"reason":"closed-by-peer"/], ['?instant', /"reason":"closed-by-peer"[^]*"reason":"closed-by-peer"/]] as const) {
+    const inbound = await firefox.evaluate<InboundStats>(call(query));
+    assert.ok(inbound.audioLevel > 0.03, `the microphone's hum came back at a level of ${inbound.audioLevel}`);
+    assert.ok(inbound.silentConcealedSamples < inbound.totalSamplesReceived / 2, JSON.stringify(inbound));
+    await firefox.evaluate('hangUp() ?? null');
+    await dev.process.printed(printed);
+  }
   assert.match(dev.process.output, /"dtlsVersion":"1\.3"/);
 });

@@ -33,6 +33,11 @@ test('a caller of another WebRTC stack hears its own words from the echo agent',
   await assertEchoes(dev.endpoint, dev.udp);
 });
 
+test('the same with an answer that was given ahead of the call', { timeout: 40_000 }, async () => {
+  await using dev = await startDev(['--agent', 'echo']);
+  await assertEchoes(`${dev.endpoint}?instant`, dev.udp);
+});
+
 test('relay and transceiver carry the same call as two processes, and both end cleanly', { timeout: 60_000 }, async () => {
   const secret = { EARSHOT_SECRET: 'a secret that both roles of this test share' };
   const udp = `127.0.0.1:${await freeUdpPort()}`;

@@ -7,12 +7,14 @@ import { startDev } from '../support/earshot-process.ts';
 
 const PACKAGES = ['golang-go', 'golang-github-pion-webrtc.v3-dev'];
 
-test('Pion calls: its words come back, events go both ways, over DTLS 1.2', { timeout: 200_000 }, async () => {
+test('Pion calls: its words come back, events go both ways, over DTLS 1.2; also when its answer was given ahead', { timeout: 200_000 }, async () => {
   const built = buildGoPeer('pion-caller', PACKAGES);
   if ('reason' in built) assert.fail(built.reason);
   await using dev = await startDev(['--agent', 'echo']);
-  const { stdout } = await promisify(execFile)(built.program, [dev.endpoint]);
-  assert.deepEqual(stdout.trim().split('\n').toSorted(), ['heard', 'session.created', 'session.updated']);
+  for (const endpoint of [dev.endpoint, `${dev.endpoint}?instant`]) {
+    const { stdout }: { stdout: string } = await promisify(execFile)(built.program, [endpoint]);
+    assert.deepEqual(stdout.trim().split('\n').toSorted(), ['heard', 'session.created', 'session.updated']);
+  }
   const metrics = await (await fetch(`${dev.url}/metrics`)).text();
-  assert.deepEqual(metrics.match(/^earshot_handshakes_total\{.*/gm), ['earshot_handshakes_total{dtls="1.2",sped="no"} 1']);
+  assert.deepEqual(metrics.match(/^earshot_handshakes_total\{.*/gm), ['earshot_handshakes_total{dtls="1.2",sped="no"} 2']);
 });

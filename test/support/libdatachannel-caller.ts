@@ -39,7 +39,7 @@ export class LibdatachannelCaller {
   /** The answer as received. */
   readonly answer: string;
   /** Where the call lives, absolute. */
-  readonly location: string;
+  #location: string | null;
   readonly events = new EventMailbox();
   readonly heard: HeardPacket[] = [];
   readonly #options: CallerOptions;
@@ -63,7 +63,7 @@ export class LibdatachannelCaller {
     this.#channel = parts.channel;
     this.#track = parts.track;
     this.answer = parts.answer;
-    this.location = parts.location;
+    this.#location = parts.location;
     this.#ended = parts.ended;
     parts.received.subscribe((message) => this.#received(message));
     parts.heard.subscribe((packet) => {
@@ -81,6 +81,12 @@ export class LibdatachannelCaller {
     const caller = new LibdatachannelCaller(options, await connect(options));
     caller.#runMicrophone();
     return caller;
+  }
+
+  /** URL of the call. One whose answer was given ahead is named by `session.created`. */
+  get location(): string {
+    if (this.#location === null) throw new Error('the call has no name yet');
+    return this.#location;
   }
 
   sendEvent(event: RealtimeEvent): void {
@@ -145,7 +151,9 @@ export class LibdatachannelCaller {
 
   #received(message: string | Buffer | ArrayBuffer): void {
     if (typeof message !== 'string') throw new Error('oai-events carries text only');
-    this.events.put(JSON.parse(message) as RealtimeEvent);
+    const event = JSON.parse(message) as RealtimeEvent;
+    if (typeof event['call_id'] === 'string') this.#location ??= `${new URL(this.#options.endpoint).origin}/v1/realtime/calls/${event['call_id']}`;
+    this.events.put(event);
   }
 
   /** A clock that never drifts: each frame has its time, and a late timer sends what is due at once. */
@@ -224,7 +232,7 @@ interface CallParts {
   readonly channel: DataChannel;
   readonly track: Track;
   readonly answer: string;
-  readonly location: string;
+  readonly location: string | null;
   readonly ended: Promise<string>;
   readonly received: Pending<string | Buffer | ArrayBuffer>;
   readonly heard: Pending<HeardPacket>;
@@ -270,8 +278,9 @@ async function connect(options: CallerOptions): Promise<CallParts> {
       body: offer,
     });
     const answer = await response.text();
-    if (response.status !== 201) throw new CallRefused(response.status, answer);
-    const location = new URL(response.headers.get('Location') ?? '', options.endpoint).href;
+    if (!response.ok) throw new CallRefused(response.status, answer);
+    const named = response.headers.get('Location');
+    const location = named === null ? null : new URL(named, options.endpoint).href;
     connection.setRemoteDescription(answer, 'answer');
     const outcome = await Promise.race([open.then(() => 'open' as const), ended]);
     if (outcome !== 'open') throw new Error(`the connection did not come up: ${outcome}\n${answer}`);

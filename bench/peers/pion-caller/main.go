@@ -57,6 +57,7 @@ func call(endpoint string) error {
 		return err
 	}
 	done := make(chan string, 16)
+	named := make(chan string, 1)
 	connection.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { listen(track, done) })
 	events, err := connection.CreateDataChannel("oai-events", nil)
 	if err != nil {
@@ -64,13 +65,15 @@ func call(endpoint string) error {
 	}
 	events.OnMessage(func(message webrtc.DataChannelMessage) {
 		var event struct {
-			Type string `json:"type"`
+			Type   string `json:"type"`
+			CallID string `json:"call_id"`
 		}
 		if json.Unmarshal(message.Data, &event) != nil {
 			return
 		}
 		done <- event.Type
 		if event.Type == "session.created" {
+			named <- event.CallID
 			_ = events.SendText(`{"type":"session.update","session":{"type":"realtime","instructions":"Be brief."}}`)
 		}
 	})
@@ -98,6 +101,10 @@ func call(endpoint string) error {
 			return fmt.Errorf("after %v these have not come: %v", limit, missing)
 		}
 	}
+	// An answer that was given ahead of the call names none.
+	if location == "" {
+		location = "/v1/realtime/calls/" + <-named
+	}
 	return hangUp(endpoint, location)
 }
 
@@ -118,7 +125,7 @@ func offer(connection *webrtc.PeerConnection, endpoint string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if response.StatusCode != http.StatusCreated {
+	if response.StatusCode != http.StatusCreated && response.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("the server answered %d: %s", response.StatusCode, answer)
 	}
 	return response.Header.Get("Location"), connection.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(answer)})
