@@ -1,6 +1,6 @@
 import type { SessionConfig } from '../conversation/session-schema.ts';
 import { isAuthenticCheck, refuseCheck } from '../webrtc/index.ts';
-import { readSession, type Ticket, type TicketOffice } from './ticket-office.ts';
+import { readNamedSession, type Ticket, type TicketOffice } from './ticket-office.ts';
 
 /** What becomes of a check with a ticket that no call of this shard has. */
 export type TicketVerdict =
@@ -74,8 +74,9 @@ export class TicketDesk {
 
   /** JSON, or null when it is not to be had: it is asked for again with the next check. */
   sessionFetched(name: string, json: string | null): void {
-    if (json === null) this.#sessions.delete(name);
-    else if (this.#sessions.has(name)) this.#sessions.set(name, readSession(json));
+    const session = json === null ? null : readNamedSession({ name, json });
+    if (session === null) this.#sessions.delete(name);
+    else if (this.#sessions.has(name)) this.#sessions.set(name, session);
   }
 
   #session(wanted: SessionConfig | string): SessionConfig | null {

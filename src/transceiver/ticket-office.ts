@@ -17,6 +17,7 @@ import { asCallError, requireDataChannels } from './answer.ts';
  */
 const FLAG_CHANNEL = 1;
 const FLAG_NAMED = 2;
+const KNOWN_FLAGS = FLAG_CHANNEL | FLAG_NAMED;
 const NAME_BYTES = 16;
 /** Of JSON that was deflated to less than a ticket holds: our own, this bounds a mistake. */
 const MAX_JSON = 64 * 1024;
@@ -95,8 +96,7 @@ export class TicketOffice {
       const agreed = fitting(() => encodeTerms(terms));
       let body = encodeBody(expiresAt, channel, { json }, agreed);
       if (body.length > MAX_TICKET_BODY) {
-        const name = createHash('sha256').update(json).digest('hex').slice(0, 2 * NAME_BYTES);
-        named = { name, json };
+        named = { name: nameOf(json), json };
         body = encodeBody(expiresAt, channel, named, agreed);
       }
       const token = this.#routing.encodeTicketToken({ cluster: this.#options.cluster, issuedAt: now }, randomFillSync);
@@ -112,21 +112,16 @@ export class TicketOffice {
     this.open(/^a=ice-ufrag:(\S+)/m.exec(answer)![1]);
   }
 
-  /** Null for what is no ticket of this deployment; an expired one is opened. */
+  /** Null for what is no ticket of this deployment and version; an expired one is opened. Never throws. */
   open(ufrag: string): Ticket | null {
     const opened = this.#tickets.open(ufrag);
     if (opened === null) return null;
-    const { expiresAt, eventsChannelId, session, rest } = decodeBody(Buffer.from(opened.body));
-    const terms = decodeTerms(rest);
-    return {
-      ufrag,
-      expiresAt,
-      eventsChannelId,
-      session,
-      terms,
-      draws: drawLocal(opened.draw, terms),
-      certificate: this.#certificates[opened.secret],
-    };
+    try {
+      const { terms, ...rest } = decodeBody(Buffer.from(opened.body));
+      return { ufrag, ...rest, terms, draws: drawLocal(opened.draw, terms), certificate: this.#certificates[opened.secret] };
+    } catch {
+      return null; // A transceiver of another version has sealed it.
+    }
   }
 }
 
@@ -135,9 +130,17 @@ function writeSession({ type: _type, ...session }: SessionConfig): string {
   return JSON.stringify(session);
 }
 
-/** The JSON of a {@link NamedSession}. */
-export function readSession(json: string): SessionConfig {
+function readSession(json: string): SessionConfig {
   return sessionConfigSchema.parse(JSON.parse(json));
+}
+
+/** The configuration that was kept under this name; null for another one, whoever has put it there. */
+export function readNamedSession({ name, json }: NamedSession): SessionConfig | null {
+  return nameOf(json) === name ? readSession(json) : null;
+}
+
+function nameOf(json: string): string {
+  return createHash('sha256').update(json).digest('hex').slice(0, 2 * NAME_BYTES);
 }
 
 /** What does not fit was the caller's to choose. */
@@ -161,13 +164,15 @@ function encodeBody(expiresAt: number, channel: number | null, session: { json: 
   return Buffer.concat([head, Uint8Array.of(inline.length), inline, terms]);
 }
 
-function decodeBody(body: Buffer): Pick<Ticket, 'expiresAt' | 'eventsChannelId' | 'session'> & { readonly rest: Uint8Array } {
+/** @throws for what no {@link encodeBody} of this version wrote. */
+function decodeBody(body: Buffer): Pick<Ticket, 'expiresAt' | 'eventsChannelId' | 'session' | 'terms'> {
   const flags = body[4];
+  if ((flags & ~KNOWN_FLAGS) !== 0) throw new RangeError('flags of another version');
   const eventsChannelId = flags & FLAG_CHANNEL ? body.readUInt16BE(5) : null;
   const at = eventsChannelId === null ? 5 : 7;
   const end = at + (flags & FLAG_NAMED ? NAME_BYTES : 1 + body[at]);
   const session = flags & FLAG_NAMED
     ? body.toString('hex', at, end)
     : readSession(inflateRawSync(body.subarray(at + 1, end), { dictionary: DICTIONARY, maxOutputLength: MAX_JSON }).toString());
-  return { expiresAt: body.readUInt32BE(), eventsChannelId, session, rest: body.subarray(end) };
+  return { expiresAt: body.readUInt32BE(), eventsChannelId, session, terms: decodeTerms(body.subarray(end)) };
 }
