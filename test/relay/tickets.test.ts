@@ -197,18 +197,20 @@ describe('a ticket that is handed back', () => {
     dropped(relay, 'target-not-allowed');
   });
 
-  it('does not go round between two that name each other, nor to one that names itself', () => {
-    const { network, relay, by } = deployment();
-    const [one, two, three, four] = chosenFor(1);
-    by(one).handsBack = two;
-    by(two).handsBack = one;
-    by(three).handsBack = three;
-    by(four).handsBack = null;
-    const before = network.carried;
-    for (let i = 0; i < 5; i++) relay.fromClient(CLIENT, ticket(1));
-    assert.ok(network.carried - before < 60, `${network.carried - before} datagrams`);
-    for (const worker of [one, two, three, four]) assert.ok(by(worker).received.length > 0, 'each is asked');
-  });
+  for (const [name, back] of [
+    ['two that name each other, nor to one that names itself', [1, 0, 2, null]],
+    ['those of which one names another one, by way of one that names nobody', [1, null, 0, null]],
+  ] as const) {
+    it(`does not go round between ${name}`, () => {
+      const { network, relay, by } = deployment();
+      const order = chosenFor(1);
+      for (const [i, named] of back.entries()) by(order[i]).handsBack = named === null ? null : order[named];
+      const before = network.carried;
+      for (let i = 0; i < 5; i++) relay.fromClient(CLIENT, ticket(1));
+      assert.ok(network.carried - before < 60, `${network.carried - before} datagrams`);
+      for (const worker of order) assert.ok(by(worker).received.length > 0, 'each is asked');
+    });
+  }
 
   it('moves no flow that another transceiver has vouched for', () => {
     const { relay, heard, by } = deployment();
@@ -259,6 +261,20 @@ describe('an unbound ticket of another cluster', () => {
     for (const packet of [RTP, ticket(1), RTP]) ingress.fromClient(CLIENT, packet);
     assert.deepEqual(heard(), [second, second, second]);
     assert.equal(ingress.counters.get('forwardedToCluster'), 6);
+  });
+
+  it('is handed back by no relay of that cluster, and told no owner, for none is known', () => {
+    const network = new VirtualTrunk();
+    const ingress = new VirtualRelay(network, { trunk: G, cluster: 7, routes: ROUTES, transceivers: WORKERS });
+    const elsewhere = new VirtualTransceiver(network, R);
+    const own = new VirtualTransceiver(network, WORKERS[0]);
+    for (const packet of [ticket(1), RTP, ticket(1, 7)]) ingress.fromClient(CLIENT, packet);
+    assert.deepEqual(elsewhere.received.map(({ payload }) => hex(payload)), [hex(ticket(1)), hex(RTP)]);
+    dropped(ingress, 'ticket-unroutable');
+    elsewhere.handBack({ relay: parseAddress(G), via: null, client: CLIENT, payload: ticket(1, 7) }, WORKERS[0]);
+    network.run();
+    dropped(ingress, 'ticket-refused');
+    assert.equal(own.received.length, 0);
   });
 
   it('has no way where there are no relays to ask, and none through a third relay', () => {
