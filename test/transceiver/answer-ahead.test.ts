@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { after, test, type TestContext } from 'node:test';
+import { after, test } from 'node:test';
 import type { CallError, CallRequest } from '../../src/signaling/call-service.ts';
 import { MemoryStore } from '../../src/store/index.ts';
-import { startTransceiver, type Transceiver, type TransceiverOptions } from '../../src/transceiver/index.ts';
-import { formatAddress, parseAddress } from '../../src/wire/address.ts';
-import { newOffer, SECRET, TestCaller, TestRelay } from './test-relay.ts';
+import type { Transceiver } from '../../src/transceiver/index.ts';
+import { formatAddress } from '../../src/wire/address.ts';
+import { start } from './start.ts';
+import { newOffer, TestCaller, TestRelay } from './test-relay.ts';
 
 const relay = await TestRelay.open();
 after(() => relay.close());
@@ -13,20 +14,6 @@ let nextPort = 50_000;
 
 const LONG: CallRequest['session'] = { type: 'realtime', instructions: Array.from({ length: 60 }, (_, i) => `word${i * 7919}`).join(' ') };
 const now = (): number => Math.floor(Date.now() / 1000);
-
-async function start(t: TestContext, options: Partial<TransceiverOptions> = {}): Promise<Transceiver> {
-  const transceiver = await startTransceiver({
-    trunk: parseAddress('127.0.0.1:0'),
-    ingress: [parseAddress('127.0.0.1:3478')],
-    secret: SECRET,
-    agents: ['echo'],
-    workers: 1,
-    logLevel: 'silent',
-    ...options,
-  });
-  t.after(() => transceiver.close());
-  return transceiver;
-}
 
 /** What the client has asked for ahead, and how it begins its call, through which transceiver ever. */
 async function ahead(from: Transceiver, session: CallRequest['session'] = { type: 'realtime' }): Promise<{ expiresAt: number; begin: (at: Transceiver) => TestCaller }> {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { after, test, type TestContext } from 'node:test';
+import { after, test } from 'node:test';
 import type { CallError, CallRequest } from '../../src/signaling/call-service.ts';
-import { startTransceiver, type Transceiver, type TransceiverOptions } from '../../src/transceiver/index.ts';
-import { formatAddress, parseAddress, type TransportAddress } from '../../src/wire/address.ts';
+import type { Transceiver } from '../../src/transceiver/index.ts';
+import { formatAddress, type TransportAddress } from '../../src/wire/address.ts';
 import { RoutingKeys } from '../../src/wire/routing-token.ts';
 import { PROJECT } from '../support/paths.ts';
+import { start } from './start.ts';
 import { newOffer, SECRET, TestCaller, TestRelay } from './test-relay.ts';
 
 const FRAME = new Uint8Array(40).fill(0xf8, 0, 1);
@@ -13,20 +14,6 @@ const keys = new RoutingKeys(SECRET);
 const relay = await TestRelay.open();
 after(() => relay.close());
 let nextPort = 30_000;
-
-async function start(t: TestContext, options: Partial<TransceiverOptions> = {}): Promise<Transceiver> {
-  const transceiver = await startTransceiver({
-    trunk: parseAddress('127.0.0.1:0'),
-    ingress: [parseAddress('127.0.0.1:3478')],
-    secret: SECRET,
-    agents: ['echo'],
-    workers: 2,
-    logLevel: 'silent',
-    ...options,
-  });
-  t.after(() => transceiver.close());
-  return transceiver;
-}
 
 async function call(transceiver: Transceiver, session: Partial<CallRequest['session']> = {}): Promise<{ caller: TestCaller; id: string; shard: TransportAddress }> {
   const offer = newOffer();
@@ -39,7 +26,7 @@ async function call(transceiver: Transceiver, session: Partial<CallRequest['sess
 }
 
 test('observers of calls on different shards each see and steer their own, several at once', async (t) => {
-  const transceiver = await start(t, { agents: ['parrot'] });
+  const transceiver = await start(t, { workers: 2, agents: ['parrot'] });
   const calls = [await call(transceiver), await call(transceiver)];
   assert.notEqual(formatAddress(calls[0].shard), formatAddress(calls[1].shard));
   const logs = [[], [], []] as { type: string; session?: { instructions: string }; error?: { event_id: string } }[][];
@@ -61,7 +48,7 @@ test('observers of calls on different shards each see and steer their own, sever
 });
 
 test('calls are spread over the shards, each reached through its own trunk port, and any is found by its id', async (t) => {
-  const transceiver = await start(t);
+  const transceiver = await start(t, { workers: 2 });
   const calls: Awaited<ReturnType<typeof call>>[] = [];
   for (let i = 0; i < 4; i++) {
     const next = await call(transceiver);
@@ -83,7 +70,7 @@ test('calls are spread over the shards, each reached through its own trunk port,
 });
 
 test('a full server answers 503 with a time to come back, and takes calls again when one has ended', async (t) => {
-  const transceiver = await start(t, { maxCalls: 1, workers: 1 });
+  const transceiver = await start(t, { maxCalls: 1 });
   const { caller, id } = await call(transceiver);
   await caller.until('connected');
   await assert.rejects(call(transceiver), (error: CallError) => error.status === 503 && error.retryAfter !== null && error.code === 'server_full');
@@ -95,7 +82,7 @@ test('a full server answers 503 with a time to come back, and takes calls again 
 });
 
 test('draining refuses new calls and waits for the live ones', async (t) => {
-  const transceiver = await start(t, { workers: 1 });
+  const transceiver = await start(t);
   const { caller } = await call(transceiver);
   await caller.until('connected');
   const drained = transceiver.drain(30_000);
@@ -111,7 +98,7 @@ test('draining refuses new calls and waits for the live ones', async (t) => {
 });
 
 test('an agent that fails ends its own call with an error event, and no other', async (t) => {
-  const transceiver = await start(t, { workers: 1, agents: [path.join(PROJECT, 'test/fixtures/agents/faulty.js')] });
+  const transceiver = await start(t, { agents: [path.join(PROJECT, 'test/fixtures/agents/faulty.js')] });
   const healthy = await call(transceiver, { instructions: 'work' });
   await healthy.caller.until('connected');
   for (const how of ['open', 'audio', 'later', 'promise']) {
@@ -134,7 +121,7 @@ test('an agent that fails ends its own call with an error event, and no other', 
 });
 
 test('a caller chooses among several agents by the model, and any other model is for the first of them', async (t) => {
-  const transceiver = await start(t, { workers: 1, agents: ['parrot', 'echo'] });
+  const transceiver = await start(t, { agents: ['parrot', 'echo'] });
   assert.deepEqual(transceiver.agents, ['parrot', 'echo']);
   for (const [model, answering] of [[undefined, 'parrot'], ['echo', 'echo'], ['parrot', 'parrot'], ['gpt-realtime', 'parrot']] as const) {
     const { id, caller } = await call(transceiver, model === undefined ? {} : { model });
@@ -147,8 +134,8 @@ test('a caller chooses among several agents by the model, and any other model is
 });
 
 test('a taken port and an agent that does not load are one sentence each', async (t) => {
-  const first = await start(t, { workers: 1 });
-  await assert.rejects(start(t, { workers: 1, trunk: first.trunk[0] }), { code: 'EADDRINUSE' });
+  const first = await start(t);
+  await assert.rejects(start(t, { trunk: first.trunk[0] }), { code: 'EADDRINUSE' });
   await first.close();
-  await assert.rejects(start(t, { agents: ['./no-such-agent.js'] }), /the agent file .*no-such-agent\.js does not exist/);
+  await assert.rejects(start(t, { workers: 2, agents: ['./no-such-agent.js'] }), /the agent file .*no-such-agent\.js does not exist/);
 });

@@ -116,7 +116,7 @@ export function readInit(bytes: Uint8Array, start: number, end: number): ReadIni
 
 /** An INIT chunk. */
 export function encodeInit(init: InitParameters): Uint8Array {
-  return encodeChunk(ChunkType.init, 0, fixedPart(init), joinParameters(extensions(init)));
+  return encodeChunk(ChunkType.init, 0, encodeInitFields(init), joinParameters(extensions(init)));
 }
 
 /** An INIT ACK chunk with its state cookie and the parameters of the INIT that were not understood. */
@@ -130,10 +130,11 @@ export function encodeInitAck(
     ...extensions(init),
     ...unrecognized.map((parameter) => encodeParameter(ParameterType.unrecognizedParameter, parameter)),
   ];
-  return encodeChunk(ChunkType.initAck, 0, fixedPart(init), joinParameters(parameters));
+  return encodeChunk(ChunkType.initAck, 0, encodeInitFields(init), joinParameters(parameters));
 }
 
-function fixedPart(init: InitParameters): Uint8Array {
+/** The fields that every INIT has, without parameters: 16 bytes. */
+export function encodeInitFields(init: InitParameters): Uint8Array {
   const fixed = new Uint8Array(FIXED_BYTES);
   writeU32(fixed, 0, init.tag);
   writeU32(fixed, 4, init.receiveWindow);

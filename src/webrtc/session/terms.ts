@@ -1,5 +1,5 @@
 import { readU16, readU32, writeU16, writeU32 } from '../sctp/big-endian.ts';
-import type { InitParameters } from '../sctp/init.ts';
+import { encodeInitFields, type InitParameters } from '../sctp/init.ts';
 import type { Negotiated, NegotiatedAudio, NegotiatedData, OpusParameters } from '../sdp/description.ts';
 
 /** What a session, and a restart of its ICE, need of what offer and answer agreed on. */
@@ -137,17 +137,11 @@ function encodeText(what: string, text: string | null): Uint8Array {
 }
 
 function encodeData({ sctpPort, maxMessageSize, init }: DataTerms): Uint8Array {
-  const bytes = new Uint8Array(init === null ? 6 : 22);
+  const bytes = new Uint8Array(6);
   writeU16(bytes, 0, sctpPort);
   // What a call sends at once is far below either.
   writeU32(bytes, 2, maxMessageSize === Infinity ? 0 : Math.min(maxMessageSize, 0xffff_ffff));
-  if (init === null) return bytes;
-  writeU32(bytes, 6, init.tag);
-  writeU32(bytes, 10, init.receiveWindow);
-  writeU16(bytes, 14, init.outboundStreams);
-  writeU16(bytes, 16, init.inboundStreams);
-  writeU32(bytes, 18, init.initialTsn);
-  return bytes;
+  return init === null ? bytes : Buffer.concat([bytes, encodeInitFields(init)]);
 }
 
 class Reader {
