@@ -8,7 +8,7 @@ import { seededRandom } from '../test/support/random.ts';
 
 /**
  * `npm run soak -- --minutes N`: calls come and go through a relay that is killed at random, as is Redis. Every call
- * echoes a frame each 20 ms. Says how many calls were held, what was lost, and what the transceiver's process has
+ * echoes a frame each 20 ms; every second one begins with an answer that was given ahead. Says how many calls were held, what was lost, and what the transceiver's process has
  * gained once all calls are over. Frames are lost while there is no relay, and after it until a flow is found again:
  * at once with Redis, at the client's next STUN check when Redis has lost all shortly before. The same seed gives the same order of events, not the same moments.
  */
@@ -33,13 +33,13 @@ const HEAP_SLACK_MIB = 48;
 
 const random = seededRandom(Number(values.seed));
 const between = ([low, high]: readonly [number, number]): number => (low + random() * (high - low)) * 1000;
-const counts = { placed: 0, held: 0, lost: 0, notConnected: 0, relayKills: 0, redisKills: 0, redisFreezes: 0, relayAwayMs: 0, framesSent: 0, framesLost: 0 };
+const counts = { placed: 0, askedAhead: 0, held: 0, lost: 0, notConnected: 0, relayKills: 0, redisKills: 0, redisFreezes: 0, relayAwayMs: 0, framesSent: 0, framesLost: 0 };
 const calls = new Set<Caller>();
 /** Those among them that are up and send a frame each tick. */
 const talking = new Set<Caller>();
 
 await using redis = await RedisServer.start();
-await using deployment = await Deployment.start({ agent: 'echo', redis: redis.url });
+await using deployment = await Deployment.start({ agent: 'echo', redis: redis.url, transceivers: [] });
 const clock = setInterval(tick, FRAME_MS);
 const warmUp = [call(2000), call(2000), call(2000)];
 await pause(WARM_UP_MS);
@@ -109,7 +109,9 @@ async function trouble(): Promise<void> {
 /** One call, from the offer to our hanging up. */
 async function call(milliseconds: number): Promise<void> {
   counts.placed++;
-  const caller = await Caller.place(deployment.endpoint);
+  const isAhead = counts.placed % 2 === 0;
+  if (isAhead) counts.askedAhead++;
+  const caller = await Caller.place(isAhead ? `${deployment.endpoint}?instant` : deployment.endpoint);
   let ended: string | null = null;
   caller.onEnded = (reason) => (ended = reason);
   calls.add(caller);
