@@ -168,7 +168,12 @@ export class DtlsInStun implements StunCargo {
 
   /** False for a datagram of our flight that is not to go directly: a message has just taken it, or it would be too much. */
   sendsDirectly(datagram: Uint8Array): boolean {
-    return datagram !== this.#carried && (this.#state !== 'confirmed' || this.#allows(datagram.length));
+    return datagram !== this.#carried && this.allowsMore(datagram.length);
+  }
+
+  /** Whether so many bytes may go to the peer directly; they count as sent. */
+  allowsMore(bytes: number): boolean {
+    return this.#state !== 'confirmed' || this.#allows(bytes);
   }
 
   /** What is to follow the answer to a check directly, once. */

@@ -1,6 +1,7 @@
 import type { TransportAddress } from '../../wire/address.ts';
 import type { DataChannel, OpenChannelOptions } from '../datachannel/data-channels.ts';
 import type { DtlsEndpointOptions } from '../dtls/endpoint.ts';
+import type { IceFailure } from '../ice/agent.ts';
 import type { IceClientAgent } from '../ice/client-agent.ts';
 import type { IceLiteAgent } from '../ice/lite-agent.ts';
 import type { RandomSource, Timeout } from '../machine.ts';
@@ -71,6 +72,14 @@ export type SessionCloseReason =
   | 'dtls-failed'
   /** There is audio, but no SRTP profile that both sides speak. */
   | 'no-srtp-profile';
+
+/** The end of ICE is the end of the session. */
+export const ICE_FAILURES: Readonly<Record<IceFailure, SessionCloseReason>> = {
+  'connect-timeout': 'ice-connect-timeout',
+  'consent-expired': 'ice-consent-expired',
+  'role-conflict': 'ice-connect-timeout',
+  refused: 'ice-refused',
+};
 
 /** Why a datagram was dropped by the session itself; the machines below count their own reasons. */
 export const SESSION_DROP_REASONS = ['empty', 'unknown-kind', 'unvalidated-source', 'no-keys', 'early-media-full', 'no-audio', 'payload-type'] as const;

@@ -2,7 +2,6 @@ import type { TransportAddress } from '../../wire/address.ts';
 import { DataChannels, type OpenChannelOptions } from '../datachannel/data-channels.ts';
 import { DtlsEndpoint, type DtlsConnected, type DtlsEndpointOptions, type DtlsSendKeys } from '../dtls/endpoint.ts';
 import { EarlyRecords } from '../dtls/early-records.ts';
-import type { IceFailure } from '../ice/agent.ts';
 import { IceClientAgent } from '../ice/client-agent.ts';
 import type { IceCredentials } from '../ice/credentials.ts';
 import type { IceLiteAgent } from '../ice/lite-agent.ts';
@@ -16,7 +15,9 @@ import { SrtpSender } from '../srtp/srtp-sender.ts';
 import { DtlsInStun } from './dtls-in-stun.ts';
 import { PacketQueue } from './packet-queue.ts';
 import { audioOutput, frameToSend, timeoutOutput, transmit } from './reused-outputs.ts';
-import type { SessionCloseReason, SessionDataOptions, SessionDropReason, SessionOptions, SessionOutput, SessionStats } from './session-types.ts';
+import { SecondCopies } from './second-copies.ts';
+import { ICE_FAILURES, type SessionCloseReason, type SessionDataOptions, type SessionDropReason } from './session-types.ts';
+import type { SessionOptions, SessionOutput, SessionStats } from './session-types.ts';
 
 /**
  * One WebRTC session: ICE, DTLS, SRTP, RTP and data channels over one 5-tuple (RFC 8843 BUNDLE), sans-IO.
@@ -63,6 +64,9 @@ export class Session {
   /** The same when they may: what of it is still to be read. */
   #heldMedia: Uint8Array[] = [];
   #closeReason: SessionCloseReason | null = null;
+
+  /** Of what leaves while the call comes up; null when it is up. */
+  #copies: SecondCopies | null = new SecondCopies();
 
   /** What waits to be polled, in the order in which it comes out. */
   readonly #events: SessionOutput[] = [];
@@ -275,14 +279,23 @@ export class Session {
         (this.#dtlsTouched && this.#pollDtls()) ||
         (this.#channelsTouched && this.#pollChannels()) ||
         (this.#rtpTouched && this.#pollRtp());
-      if (output) return output;
+      if (output) {
+        if (output.type === 'transmit') this.#copies?.keep(output.data, this.#now);
+        return output;
+      }
       if (this.#iceTouched || this.#dtlsTouched || this.#channelsTouched || this.#rtpTouched) continue;
       if (this.#events.length > 0 || this.#outgoing.length > 0) continue;
+      const copy = this.#copies?.poll(this.#now);
+      if (copy) {
+        if (this.#selected && this.#closeReason === null && this.#dtlsInStun?.allowsMore(copy.length) !== false) return transmit(copy, this.#selected);
+        continue;
+      }
+      if (this.#copies?.isOver(this.#now)) this.#copies = null;
       if (this.#heldMedia.length > 0) {
         this.#handleMedia(this.#heldMedia.shift()!, this.#now);
         continue;
       }
-      timeoutOutput.at = Math.min(this.#iceAt, this.#selected ? this.#dtlsAt : Infinity, this.#channelsAt, this.#rtpAt, this.#held?.until ?? Infinity);
+      timeoutOutput.at = Math.min(this.#iceAt, this.#selected ? this.#dtlsAt : Infinity, this.#channelsAt, this.#rtpAt, this.#held?.until ?? Infinity, this.#copies?.at ?? Infinity);
       return timeoutOutput;
     }
   }
@@ -346,9 +359,7 @@ export class Session {
         return { type: 'ice-connected' };
       }
       case 'state':
-        if (output.state === 'failed') {
-          this.#end(FAILURES[output.reason]);
-        }
+        if (output.state === 'failed') this.#end(ICE_FAILURES[output.reason]);
         return null;
       case 'timeout':
         this.#iceTouched = false;
@@ -464,6 +475,7 @@ export class Session {
       this.#srtpIn = new SrtpReceiver({ profile, masterKey: remoteKey, masterSalt: remoteSalt }, this.#ciphers);
       this.#heldMedia = this.#earlyMedia.take();
     }
+    this.#copies?.connected(this.#now);
     const dtlsInStun = this.#dtlsInStun?.used ?? false;
     const connected: SessionOutput = { type: 'connected', dtlsVersion: version, srtpProfile: srtp?.profile ?? null, dtlsInStun };
     if (wasReady) return connected;
@@ -525,12 +537,6 @@ export class Session {
   }
 }
 
-const FAILURES = {
-  'connect-timeout': 'ice-connect-timeout',
-  'consent-expired': 'ice-consent-expired',
-  'role-conflict': 'ice-connect-timeout',
-  refused: 'ice-refused',
-} as const satisfies Record<IceFailure, SessionCloseReason>;
 /**
  * Bytes of media and data that leave before the peer has proven who it is, and with that, that it receives them: some four
  * seconds of speech. What is over is not sent.
