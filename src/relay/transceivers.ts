@@ -94,9 +94,9 @@ export class TransceiverWorkers {
   /** Takes new addresses. A worker that is on the list no more stays for as long as it answers: it may still hold calls. */
   update(firsts: readonly TransportAddress[], now: number): void {
     for (const worker of this.#workers) worker.listed = false;
-    for (const [i, address] of firsts.entries()) {
+    for (const address of firsts) {
       const known = this.#workers.find((worker) => sameAddress(worker.address, address));
-      if (known === undefined) this.#add(address, null, 0, now, now + (i % GROUPS) * GROUP_MS);
+      if (known === undefined) this.#add(address, null, 0, now);
       else known.listed = true;
     }
     this.#nextAt = now;
@@ -136,6 +136,8 @@ export class TransceiverWorkers {
       }
       this.probeNumber = worker.health.probe(now);
       this.endpoint = worker.endpoint;
+      // All are asked at once first, and then in groups.
+      if (this.probeNumber === 0) worker.health.nextProbeAt += (this.#probed % GROUPS) * GROUP_MS;
       return true;
     }
     this.#probed = 0;
@@ -192,14 +194,14 @@ export class TransceiverWorkers {
     }
   }
 
-  #add(address: TransportAddress, first: Worker | null, index: number, now: number, firstProbeAt = now): void {
+  #add(address: TransportAddress, first: Worker | null, index: number, now: number): void {
     const endpoint = endpointOf(address);
     const worker: Worker = {
       address,
       endpoint,
       key: endpointKey(endpoint, 0),
       seed: hashBytes(endpoint, 0, LOCATOR_BYTES),
-      health: new PathHealth(this.probeCluster, firstProbeAt, PACE),
+      health: new PathHealth(this.probeCluster, now, PACE),
       first,
       index,
       listed: first === null,
