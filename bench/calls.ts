@@ -1,15 +1,18 @@
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { parseAddress } from '../src/wire/address.ts';
+import { RoutingKeys } from '../src/wire/routing-token.ts';
 import { EarshotProcess, freeTcpPort, freeUdpPort } from '../test/support/earshot-process.ts';
 import type { CallLoadOrders, CallLoadReport, CallLoadResult, Percentiles } from './call-parts/call-load.ts';
 import { cpuSeconds, threadCpuSeconds } from './support/cpu.ts';
 import { buildGoPeer } from './support/go-peer.ts';
 import { type BenchArguments, benchArguments, finish, type Goal, goal, printTable } from './support/report.ts';
-import { type Figure, figure, formatFigure } from './support/stats.ts';
+import { type Figure, figure, formatFigure, median } from './support/stats.ts';
 
 /**
  * What an echo call costs: callers ─► relay ─► transceiver ─► relay ─► callers, against a Pion server that writes RTP
- * straight back, and against plain UDP echo. Each server is a real process or two, driven by a load generator of its own,
+ * straight back, against plain UDP echo, and against the floor, `bare`: the same relay, and behind it a process that does
+ * nothing but what no transceiver can leave out. Each server is a real process or two, driven by a load generator of its own,
  * 50 frames per second and call. All have their calls up all the time, and take turns at talking within each round.
  *
  * CPU is that of the server's whole process tree; for Earshot, relay and transceiver together, and each by itself below
@@ -17,7 +20,7 @@ import { type Figure, figure, formatFigure } from './support/stats.ts';
  * generator has all its callers on one socket and sends what is due once per millisecond, to all servers alike; its own
  * CPU is printed too, for where it comes near a core the round trips are its own.
  */
-type ServerName = 'earshot' | 'pion' | 'udp';
+type ServerName = 'earshot' | 'bare' | 'pion' | 'udp';
 
 interface Server {
   readonly name: ServerName;
@@ -40,7 +43,7 @@ interface Run extends CallLoadResult {
 /** The calls to one server. */
 interface Load {
   readonly server: Server;
-  readonly setupMs: Percentiles;
+  readonly setupMs: Percentiles | null;
   /** Talks for a while. What is measured must not be the first that a server does: programs are slow until warm. */
   warmUp(): Promise<void>;
   measure(): Promise<Run>;
@@ -52,6 +55,8 @@ interface Row {
   readonly calls: number;
   /** Of the server, per frame that came back, µs; and of each of its processes. */
   readonly cpuMicros: Figure;
+  /** The same as part of Pion's in the same run; null without Pion. */
+  readonly partOfPion: number | null;
   readonly cpuMicrosOf: Readonly<Record<string, Figure>>;
   /** The same of the busiest thread of each. */
   readonly threadMicrosOf: Readonly<Record<string, Figure>>;
@@ -59,7 +64,7 @@ interface Row {
   readonly loadCpuPercent: Figure;
   /** Of the server, per call, in percent of one core. */
   readonly cpuPercentPerCall: Figure;
-  readonly setupMs: Percentiles;
+  readonly setupMs: Percentiles | null;
   readonly roundTripP50Ms: Figure;
   readonly roundTripP99Ms: Figure;
   /** Median round trip above that of plain UDP echo. */
@@ -67,6 +72,8 @@ interface Row {
   readonly lossPercent: Figure;
 }
 
+const SECRETS = { EARSHOT_SECRET: 'a secret of the bench alone' };
+const COMMON = ['--trunk', '127.0.0.1:0', '--log-level', 'error'];
 const GOAL_CALLS = 300;
 /** With more loss than this, of either server, a comparison says nothing. */
 const JUDGED_LOSS_PERCENT = 1;
@@ -78,7 +85,7 @@ async function main(args: BenchArguments): Promise<void> {
   const callCounts = args.quick ? [GOAL_CALLS] : [50, GOAL_CALLS, 500];
   const servers: Server[] = [];
   try {
-    servers.push(await startUdpEcho(), await startEarshot());
+    servers.push(await startUdpEcho(), await startBareEcho(), await startEarshot());
     const pion = await startPion();
     if ('reason' in pion) console.log(pion.reason);
     else servers.push(pion);
@@ -107,17 +114,20 @@ async function compare(servers: readonly Server[], calls: number, { quick }: Ben
 }
 
 function summarise(loads: readonly Load[], runs: readonly Run[], calls: number): Row[] {
-  const baseline = figure(runs.filter(({ server }) => server === 'udp').map(({ roundTripMs }) => roundTripMs.p50)).median;
+  const baseline = median(runs.filter(({ server }) => server === 'udp').map(({ roundTripMs }) => roundTripMs.p50));
+  const pion = runs.filter(({ server }) => server === 'pion');
   return loads.map(({ server: { name }, setupMs }) => {
     const own = runs.filter(({ server }) => server === name);
     const of = (value: (run: Run) => number): Figure => figure(own.map(value));
     const perPacket = (cpu: 'cpu' | 'threadCpu'): Record<string, Figure> =>
       Object.fromEntries(Object.keys(own[0].cpu).map((part) => [part, of((run) => (run[cpu][part] * 1e6) / run.received)]));
     const roundTripP50Ms = of(({ roundTripMs }) => roundTripMs.p50);
+    const cpuMicros = of(microsPerPacket);
     return {
       server: name,
       calls,
-      cpuMicros: of((run) => (cpuSum(run) * 1e6) / run.received),
+      cpuMicros,
+      partOfPion: pion.length === 0 ? null : cpuMicros.median / median(pion.map(microsPerPacket)),
       cpuMicrosOf: perPacket('cpu'),
       threadMicrosOf: perPacket('threadCpu'),
       loadCpuPercent: of((run) => (100 * run.loadCpuSeconds) / run.seconds),
@@ -131,20 +141,25 @@ function summarise(loads: readonly Load[], runs: readonly Run[], calls: number):
   });
 }
 
+function microsPerPacket(run: Run): number {
+  return (cpuSum(run) * 1e6) / run.received;
+}
+
 function cpuSum({ cpu }: Run): number {
   return Object.values(cpu).reduce((sum, seconds) => sum + seconds, 0);
 }
 
 function report(rows: readonly Row[], args: BenchArguments): void {
   printTable([
-    ['server', 'calls', 'CPU µs/packet', '% of a core/call', 'set-up p50 ms', 'p99 ms', 'round trip p50 ms', 'p99 ms', 'added ms', 'loss %'],
+    ['server', 'calls', 'CPU µs/packet', 'part of Pion', '% of a core/call', 'set-up p50 ms', 'p99 ms', 'round trip p50 ms', 'p99 ms', 'added ms', 'loss %'],
     ...rows.map((row) => [
       row.server,
       String(row.calls),
       formatFigure(row.cpuMicros, 1),
+      row.partOfPion?.toFixed(2) ?? '–',
       formatFigure(row.cpuPercentPerCall, 3),
-      row.server === 'udp' ? '–' : row.setupMs.p50.toFixed(0),
-      row.server === 'udp' ? '–' : row.setupMs.p99.toFixed(0),
+      row.setupMs?.p50.toFixed(0) ?? '–',
+      row.setupMs?.p99.toFixed(0) ?? '–',
       formatFigure(row.roundTripP50Ms),
       formatFigure(row.roundTripP99Ms),
       row.addedMs.toFixed(2),
@@ -164,7 +179,7 @@ function report(rows: readonly Row[], args: BenchArguments): void {
       ]),
     ),
   ]);
-  console.log('');
+  console.log('\nbare: the same relay, and behind it the socket, the trunk and SRTP of a transceiver, without calls\n');
   finish('calls', rows, goals(rows), args);
 }
 
@@ -182,7 +197,7 @@ function goals(rows: readonly Row[]): Goal[] {
   return [
     loss,
     goal(
-      `CPU per echoed packet, relay included, as part of Pion's, at ${GOAL_CALLS} calls`,
+      `CPU per echoed packet, relay included, as part of Pion's, at ${GOAL_CALLS} calls (bare in the same run: ${at('bare')?.partOfPion?.toFixed(2)})`,
       earshot.cpuMicros.median / pion.cpuMicros.median,
       '',
       0.33,
@@ -252,18 +267,38 @@ async function startUdpEcho(): Promise<Server> {
   return { name: 'udp', target: `udp://${address}`, pids: { udp: child.pid ?? 0 }, stop: () => end(child) };
 }
 
-async function startEarshot(): Promise<Server> {
-  const secrets = { EARSHOT_SECRET: 'a secret of the bench alone' };
+async function startRelay(): Promise<{ relay: EarshotProcess; udp: string }> {
   const udp = `127.0.0.1:${await freeUdpPort()}`;
   const admin = `127.0.0.1:${await freeTcpPort()}`;
-  const http = `127.0.0.1:${await freeTcpPort()}`;
-  const quiet = ['--log-level', 'error'];
-  const relay = new EarshotProcess(['relay', '--udp', udp, '--trunk', '127.0.0.1:0', '--http', admin, ...quiet], secrets);
-  const transceiver = new EarshotProcess(
-    ['transceiver', '--http', http, '--trunk', '127.0.0.1:0', '--ingress', udp, '--agent', 'echo', '--max-calls', '10000', ...quiet],
-    secrets,
-  );
+  const relay = new EarshotProcess(['relay', '--udp', udp, '--http', admin, ...COMMON], SECRETS);
   await relay.ready(`http://${admin}`);
+  return { relay, udp };
+}
+
+/** The floor: a relay of its own, and behind it what no transceiver can do without. */
+async function startBareEcho(): Promise<Server> {
+  const { relay, udp } = await startRelay();
+  const echo = fork(new URL('./call-parts/bare-echo.js', import.meta.url), [SECRETS.EARSHOT_SECRET]);
+  const [address] = (await once(echo, 'message')) as [string];
+  const locator = { kind: 0, address: parseAddress(address) } as const;
+  const ufrag = new RoutingKeys(SECRETS.EARSHOT_SECRET).encodeUfrag({ cluster: 0, locator, nonce: 1 });
+  return {
+    name: 'bare',
+    target: `bare://${udp}/${ufrag}`,
+    pids: { relay: relay.pid, echo: echo.pid ?? 0 },
+    stop: async () => {
+      await Promise.all([relay.kill(), end(echo)]);
+    },
+  };
+}
+
+async function startEarshot(): Promise<Server> {
+  const { relay, udp } = await startRelay();
+  const http = `127.0.0.1:${await freeTcpPort()}`;
+  const transceiver = new EarshotProcess(
+    ['transceiver', '--http', http, '--ingress', udp, '--agent', 'echo', '--max-calls', '10000', ...COMMON],
+    SECRETS,
+  );
   await transceiver.ready(`http://${http}`);
   return {
     name: 'earshot',

@@ -1,6 +1,7 @@
 import { parseAddress } from '../../src/wire/address.ts';
 import type { OpenSocket } from '../support/core-end.ts';
 import { percentile } from '../support/stats.ts';
+import { BareFlow } from './bare-flow.ts';
 import { Caller, PlainFlow, type Flow } from './caller.ts';
 import { LoopbackHosts } from './loopback-hosts.ts';
 
@@ -12,7 +13,10 @@ import { LoopbackHosts } from './loopback-hosts.ts';
  *   parent ── "measure" ──► talks, warm ── measuring ──► … ── measured ──► … stragglers … ── result ──► parent
  */
 export interface CallLoadOrders {
-  /** `…/v1/realtime/calls`, or `udp://host:port` for plain UDP to an echo server. */
+  /**
+   * `…/v1/realtime/calls`; `udp://host:port` for plain UDP to an echo server; `bare://host:port/ufrag` for SRTP without a
+   * call, through the relay there to the `bare-echo` that the routing token names.
+   */
   readonly target: string;
   readonly calls: number;
   /** Calls that are being set up at a time. */
@@ -22,7 +26,8 @@ export interface CallLoadOrders {
 }
 
 export type CallLoadReport =
-  | { readonly type: 'ready'; readonly setupMs: Percentiles }
+  /** Null where there is nothing to set up. */
+  | { readonly type: 'ready'; readonly setupMs: Percentiles | null }
   | { readonly type: 'measuring' | 'measured' }
   | { readonly type: 'result'; readonly result: CallLoadResult };
 
@@ -50,6 +55,7 @@ const flows: Flow[] = [];
 const setups: number[] = [];
 let talking = false;
 let slotsDone = 0;
+let lastSsrc = 0;
 const startedAt = performance.now();
 const timer = setInterval(catchUp, FRAME_MS / SLOTS);
 process.on('message', () => void measure());
@@ -60,11 +66,13 @@ await Promise.all(
     for (let i = lane; i < orders.calls; i += orders.settingUp) flows.push(await openFlow());
   }),
 );
-report({ type: 'ready', setupMs: percentiles(setups) });
+report({ type: 'ready', setupMs: setups.length === 0 ? null : percentiles(setups) });
 
 async function openFlow(): Promise<Flow> {
-  if (orders.target.startsWith('udp://')) return PlainFlow.open(parseAddress(orders.target.slice('udp://'.length)), openSocket);
-  const caller = await Caller.place(orders.target, { openSocket });
+  const { target } = orders;
+  if (target.startsWith('udp://')) return PlainFlow.open(parseAddress(target.slice('udp://'.length)), openSocket);
+  if (target.startsWith('bare://')) return BareFlow.open(target.slice('bare://'.length), ++lastSsrc, openSocket);
+  const caller = await Caller.place(target, { openSocket });
   await caller.connected;
   setups.push(caller.setupMs);
   return caller;
