@@ -62,7 +62,7 @@ async function measureAll(): Promise<Results> {
   const deployment = await DelayedDeployment.start();
   const callers = new Map<Mode, SetupCaller>();
   try {
-    await placeCalls(deployment.endpoint, ANSWERS);
+    await placeCalls(deployment.directEndpoint, ANSWERS);
     const answers = readAnswerTimes(await deployment.metrics());
     printAnswerTimes(answers);
     for (const mode of new Set(losses.flatMap(chosen))) callers.set(mode, await mode.open(deployment.endpoint));

@@ -10,17 +10,19 @@ const SECRETS = { EARSHOT_SECRET: 'a secret of the bench alone' };
 /** A relay and a transceiver that callers reach through a path with delay and loss; HTTP has the delay as well. */
 export class DelayedDeployment {
   readonly path: PathThread;
-  /** Where offers are posted. */
+  /** Where offers are posted: with the delay of the path, and without. */
   readonly endpoint: string;
+  readonly directEndpoint: string;
   readonly #http: DelayedHttp;
   readonly #processes: readonly EarshotProcess[];
   readonly #metricsUrl: string;
 
-  private constructor(path: PathThread, http: DelayedHttp, metricsUrl: string, processes: readonly EarshotProcess[]) {
+  private constructor(path: PathThread, http: DelayedHttp, origin: string, processes: readonly EarshotProcess[]) {
     this.path = path;
     this.endpoint = `${http.origin}/v1/realtime/calls`;
+    this.directEndpoint = `${origin}/v1/realtime/calls`;
     this.#http = http;
-    this.#metricsUrl = metricsUrl;
+    this.#metricsUrl = `${origin}/metrics`;
     this.#processes = processes;
   }
 
@@ -37,7 +39,7 @@ export class DelayedDeployment {
       SECRETS,
     );
     await Promise.all([relay.ready(`http://${admin}`), transceiver.ready(`http://${http}`)]);
-    return new DelayedDeployment(path, await DelayedHttp.open(`http://${http}`), `http://${http}/metrics`, [relay, transceiver]);
+    return new DelayedDeployment(path, await DelayedHttp.open(`http://${http}`), `http://${http}`, [relay, transceiver]);
   }
 
   /** A new path for the next call. */
