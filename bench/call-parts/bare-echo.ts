@@ -2,7 +2,7 @@ import { openUdpSocket } from '../../src/net/open-udp-socket.ts';
 import { TrunkBundler } from '../../src/net/trunk-bundler.ts';
 import { DatagramScratch } from '../../src/transceiver/datagram-scratch.ts';
 import { loadSrtpCiphers } from '../../src/webrtc/index.ts';
-import { readUint16, readUint32 } from '../../src/webrtc/rtp/integers.ts';
+import { readUint16, readUint32 } from '../../src/wire/integers.ts';
 import { deriveSessionKeys } from '../../src/webrtc/srtp/key-derivation.ts';
 import { rtpHeaderLength } from '../../src/webrtc/srtp/packet-header.ts';
 import { createTransform } from '../../src/webrtc/srtp/packet-transform.ts';

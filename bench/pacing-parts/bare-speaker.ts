@@ -1,7 +1,7 @@
 import { openUdpSocket } from '../../src/net/open-udp-socket.ts';
 import { OpusEncoder } from '../../src/media/opus-encoder.ts';
 import { MediaClock } from '../../src/transceiver/media-clock.ts';
-import { writeUint32 } from '../../src/webrtc/rtp/integers.ts';
+import { writeUint32 } from '../../src/wire/integers.ts';
 import type { TransportAddress } from '../../src/wire/address.ts';
 import { RATE, speech } from './speaker.ts';
 

@@ -1,5 +1,5 @@
 import type { UdpSocketHandler } from '../../src/net/udp-socket.ts';
-import { readUint32 } from '../../src/webrtc/rtp/integers.ts';
+import { readUint32 } from '../../src/wire/integers.ts';
 import { SerialUnwrapper } from '../../src/webrtc/rtp/serial-unwrapper.ts';
 import { isRtp } from '../../test/support/rtp.ts';
 import { LoopbackHosts } from '../call-parts/loopback-hosts.ts';

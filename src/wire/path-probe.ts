@@ -1,3 +1,5 @@
+import { readUint16, readUint32, writeUint16, writeUint32 } from './integers.ts';
+
 /**
  * What relays ask each other, and the transceivers of their cluster, over the trunk; in entries of no client (control,
  * port 0, direction towards transceivers for the question, towards clients for the answers):
@@ -38,8 +40,7 @@ export function writePathProbe(into: Uint8Array, isEcho: boolean, cluster: numbe
 /** Writes the {@link WORKER_REPORT_BYTES} bytes that answer the probe `number`. */
 export function writeWorkerReport(into: Uint8Array, report: WorkerReport, number: number): void {
   writeHead(into, REPORT, report.accepting ? FLAG_ACCEPTING : 0, report.cluster, number);
-  into[8] = report.workers >> 8;
-  into[9] = report.workers;
+  writeUint16(into, 8, report.workers);
   writeUint32(into, 10, report.readySince);
 }
 
@@ -52,7 +53,7 @@ export function pathProbeKind(data: Uint8Array, offset: number, length: number):
 }
 
 export function pathProbeCluster(data: Uint8Array, offset: number): number {
-  return (data[offset + 2] << 8) | data[offset + 3];
+  return readUint16(data, offset + 2);
 }
 
 export function pathProbeNumber(data: Uint8Array, offset: number): number {
@@ -64,7 +65,7 @@ export function reportAccepting(data: Uint8Array, offset: number): boolean {
 }
 
 export function reportWorkers(data: Uint8Array, offset: number): number {
-  return (data[offset + 8] << 8) | data[offset + 9];
+  return readUint16(data, offset + 8);
 }
 
 /** Unix seconds. */
@@ -75,18 +76,6 @@ export function reportReadySince(data: Uint8Array, offset: number): number {
 function writeHead(into: Uint8Array, kind: number, flags: number, cluster: number, number: number): void {
   into[0] = kind;
   into[1] = flags;
-  into[2] = cluster >> 8;
-  into[3] = cluster;
+  writeUint16(into, 2, cluster);
   writeUint32(into, 4, number);
-}
-
-function writeUint32(into: Uint8Array, at: number, value: number): void {
-  into[at] = value >>> 24;
-  into[at + 1] = value >>> 16;
-  into[at + 2] = value >>> 8;
-  into[at + 3] = value;
-}
-
-function readUint32(data: Uint8Array, at: number): number {
-  return ((data[at] << 24) | (data[at + 1] << 16) | (data[at + 2] << 8) | data[at + 3]) >>> 0;
 }

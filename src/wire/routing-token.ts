@@ -1,5 +1,6 @@
 import { type Cipher, type Decipher, createCipheriv, createDecipheriv } from 'node:crypto';
 import { deriveKey, secretKeyId } from './derive-key.ts';
+import { readUint32 } from './integers.ts';
 import { LOCATOR_BYTES, type Locator, readLocator, writeLocator } from './locator.ts';
 
 /**
@@ -103,7 +104,7 @@ export class RoutingKeys {
    */
   decodeUfrag(bytes: Uint8Array, offset: number, length: number, out: RoutingToken): boolean {
     if (length < UFRAG_LENGTH || length > MAX_UFRAG_LENGTH || !decodeBase64(bytes, offset, this.#token)) return false;
-    const [first] = this.#token;
+    const first = this.#token[0];
     if (first >> 4 !== VERSION) return false;
     const id = first & 0x0f;
     // Both secrets may have the same four-bit id: try each that fits.
@@ -170,7 +171,7 @@ function readBlock(block: Uint8Array, out: RoutingToken): boolean {
   out.cluster = (block[4] << 8) | block[5];
   out.locatorKind = block[6] as 0 | 1 | 2;
   if (out.locatorKind === KIND_TICKET) {
-    out.issuedAt = ((block[7] << 24) | (block[8] << 16) | (block[9] << 8) | block[10]) >>> 0;
+    out.issuedAt = readUint32(block, 7);
     return true;
   }
   for (let i = 0; i < LOCATOR_BYTES; i++) out.locatorBytes[i] = block[7 + i];

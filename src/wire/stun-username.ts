@@ -1,3 +1,5 @@
+import { readUint32 } from './integers.ts';
+
 /**
  * The little of STUN that a relay reads: is this a binding request, and which ufrag does it name?
  *
@@ -66,8 +68,4 @@ export class StunUsernameReader {
     }
     return true;
   }
-}
-
-function readUint32(data: Uint8Array, at: number): number {
-  return ((data[at] << 24) | (data[at + 1] << 16) | (data[at + 2] << 8) | data[at + 3]) >>> 0;
 }

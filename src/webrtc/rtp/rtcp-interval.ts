@@ -1,5 +1,5 @@
+import { readUint32 } from '../../wire/integers.ts';
 import type { RandomSource } from '../machine.ts';
-import { readUint32 } from './integers.ts';
 
 /**
  * Mean time between reports. RFC 3550 (section 6.2) asks for 5 s unless the profile allows less, and AVPF (RFC 4585,

@@ -6,7 +6,7 @@
  *
  * Reading allocates, in proportion to the packet's size: RTCP comes a few times a second at most.
  */
-import { readUint16, readUint32, writeUint16, writeUint32 } from './integers.ts';
+import { readUint16, readUint32, writeUint16, writeUint32 } from '../../wire/integers.ts';
 import { readTransportFeedback, type TransportFeedback } from './transport-feedback.ts';
 
 export type RtcpPacket =

@@ -1,4 +1,4 @@
-import { readUint16, readUint32, writeUint16, writeUint32 } from './integers.ts';
+import { readUint16, readUint32, writeUint16, writeUint32 } from '../../wire/integers.ts';
 
 /**
  * RTP packets (RFC 3550, section 5.1) and their header extensions (RFC 8285).

@@ -1,5 +1,5 @@
+import { readUint16 } from '../../wire/integers.ts';
 import type { RandomSource, Timeout } from '../machine.ts';
-import { readUint16 } from './integers.ts';
 import { MissingPackets } from './missing-packets.ts';
 import { ReceiveStream } from './receive-stream.ts';
 import { RedSender, type RedDistance } from './red-sender.ts';

@@ -1,4 +1,4 @@
-import { readUint16, writeUint16 } from './integers.ts';
+import { readUint16, writeUint16 } from '../../wire/integers.ts';
 
 /** 640 ms of 20 ms audio: voice that is asked for later comes too late. A power of two, as sequence numbers wrap. */
 const SLOTS = 32;

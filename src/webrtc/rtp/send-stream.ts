@@ -1,5 +1,5 @@
+import { readUint32 } from '../../wire/integers.ts';
 import type { RandomSource } from '../machine.ts';
-import { readUint32 } from './integers.ts';
 import { compactNtp, compactToMs, toNtp } from './ntp.ts';
 import type { ReportBlock, SenderReport } from './rtcp.ts';
 import type { RtpHeader } from './rtp-packet.ts';

@@ -12,7 +12,7 @@
  *          10|14 symbols of one bit        0 missing, 1 8-bit delta
  *          11|7 symbols of two bits
  */
-import { readUint16, readUint32, writeUint16, writeUint32 } from './integers.ts';
+import { readUint16, readUint32, writeUint16, writeUint32 } from '../../wire/integers.ts';
 
 export interface TransportFeedback {
   readonly type: 'transport-feedback';

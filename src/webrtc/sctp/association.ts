@@ -1,5 +1,5 @@
+import { readUint16, readUint32 } from '../../wire/integers.ts';
 import type { SctpCloseReason, SctpCounters, SctpDropReason, SctpDump, SctpOptions, SctpOutput, SctpSendOptions, SctpState } from './association-types.ts';
-import { readU16, readU32 } from './big-endian.ts';
 import { DATA_OVERHEAD_BYTES, DataPath } from './data-path.ts';
 import { Fifo } from './fifo.ts';
 import { Handshake, isProofOfLife } from './handshake.ts';
@@ -361,7 +361,7 @@ export class SctpAssociation {
 
   #handleError(now: number): boolean {
     const { bytes, start, end } = this.#reader;
-    const isStaleCookie = end - start >= 4 && readU16(bytes, start) === CauseCode.staleCookie;
+    const isStaleCookie = end - start >= 4 && readUint16(bytes, start) === CauseCode.staleCookie;
     if (isStaleCookie && this.#state === 'cookie-echoed') {
       // The set-up begins anew (section 5.2.6); what has been sent with the cookie is sent again with the next one.
       this.#state = 'cookie-wait';
@@ -517,7 +517,7 @@ export class SctpAssociation {
   #handleShutdown(path: DataPath, now: number): void {
     const { bytes, start, end } = this.#reader;
     if (end - start < 4) return this.#drop('malformed-chunk');
-    path.handleCumulativeAck(readU32(bytes, start), now);
+    path.handleCumulativeAck(readUint32(bytes, start), now);
     if (this.#state === 'established' || this.#state === 'shutdown-pending') this.#state = 'shutdown-received';
     else if (this.#state === 'shutdown-sent') {
       // Both sides have said it (section 9.2).

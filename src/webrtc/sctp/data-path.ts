@@ -1,5 +1,5 @@
+import { readUint16, readUint32, writeUint16, writeUint32 } from '../../wire/integers.ts';
 import type { RandomSource } from '../machine.ts';
-import { readU16, readU32, writeU16, writeU32 } from './big-endian.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { InitParameters } from './init.ts';
 import type { OutboundQueue } from './outbound-queue.ts';
@@ -219,7 +219,7 @@ export class DataPath {
   #handleData(packet: PacketReader): void {
     const { bytes, start, end, flags } = packet;
     if (end - start < DATA_FIXED_BYTES) return this.#events.drop('malformed-chunk');
-    const tsn = readU32(bytes, start);
+    const tsn = readUint32(bytes, start);
     if (end - start === DATA_FIXED_BYTES) {
       return this.#events.violation(encodeCauseU32(CauseCode.noUserData, tsn));
     }
@@ -233,7 +233,7 @@ export class DataPath {
     const data = bytes.subarray(start + DATA_FIXED_BYTES, end);
     if (!this.#hasRoom(data.length, place === 'next')) return;
     this.received.add(tsn);
-    const streamId = readU16(bytes, start + 4);
+    const streamId = readUint16(bytes, start + 4);
     if (streamId >= STREAMS) {
       this.#events.send(encodeChunk(ChunkType.error, 0, encodeCauseU32(CauseCode.invalidStream, streamId << 16)));
       return this.#events.drop('invalid-stream');
@@ -241,8 +241,8 @@ export class DataPath {
     const header = {
       tsn,
       streamId,
-      ssn: readU16(bytes, start + 6),
-      ppid: readU32(bytes, start + 8),
+      ssn: readUint16(bytes, start + 6),
+      ppid: readUint32(bytes, start + 8),
       unordered: (flags & FLAG_UNORDERED) !== 0,
       begins: (flags & FLAG_BEGINS) !== 0,
       ends: (flags & FLAG_ENDS) !== 0,
@@ -252,10 +252,10 @@ export class DataPath {
 
   #handleSack(packet: PacketReader, now: number): void {
     const { bytes, start, end } = packet;
-    const gaps = end - start < SACK_FIXED_BYTES ? Infinity : readU16(bytes, start + 8);
+    const gaps = end - start < SACK_FIXED_BYTES ? Infinity : readUint16(bytes, start + 8);
     if (end - start < SACK_FIXED_BYTES + 4 * gaps) return this.#events.drop('malformed-chunk');
-    const cumulativeTsn = readU32(bytes, start);
-    const window = readU32(bytes, start + 4);
+    const cumulativeTsn = readUint32(bytes, start);
+    const window = readUint32(bytes, start + 4);
     this.#acknowledge(cumulativeTsn, window, bytes, start + SACK_FIXED_BYTES, gaps, now);
   }
 
@@ -268,13 +268,13 @@ export class DataPath {
   #handleForwardTsn(packet: PacketReader): void {
     const { bytes, start, end } = packet;
     if (end - start < 4) return this.#events.drop('malformed-chunk');
-    const newCumulativeTsn = readU32(bytes, start);
+    const newCumulativeTsn = readUint32(bytes, start);
     if (this.received.classify(newCumulativeTsn) === 'too-far') return this.#events.drop('beyond-window');
     if (!this.received.forward(newCumulativeTsn)) return;
     this.#reassembly.forwardTsn(newCumulativeTsn);
     for (let at = start + 4; at + 4 <= end; at += 4) {
-      const streamId = readU16(bytes, at);
-      if (streamId < STREAMS) this.#reassembly.forwardStream(streamId, readU16(bytes, at + 2));
+      const streamId = readUint16(bytes, at);
+      if (streamId < STREAMS) this.#reassembly.forwardStream(streamId, readUint16(bytes, at + 2));
     }
   }
 
@@ -350,11 +350,11 @@ export class DataPath {
     const forward = this.retransmissions.takeForwardTsn(maxStreams);
     if (forward === null) return;
     const value = packet.chunk(ChunkType.forwardTsn, 0, 4 + 4 * forward.streams.size);
-    writeU32(value, 0, forward.newCumulativeTsn);
+    writeUint32(value, 0, forward.newCumulativeTsn);
     let at = 4;
     for (const [streamId, ssn] of forward.streams) {
-      writeU16(value, at, streamId);
-      writeU16(value, at + 2, ssn);
+      writeUint16(value, at, streamId);
+      writeUint16(value, at + 2, ssn);
       at += 4;
     }
   }
@@ -371,10 +371,10 @@ export class DataPath {
       (fragment.begins ? FLAG_BEGINS : 0) |
       (fragment.ends ? FLAG_ENDS : 0);
     const value = packet.chunk(ChunkType.data, flags, DATA_FIXED_BYTES + fragment.data.length);
-    writeU32(value, 0, chunk.tsn);
-    writeU16(value, 4, message.streamId);
-    writeU16(value, 6, message.ssn);
-    writeU32(value, 8, message.ppid);
+    writeUint32(value, 0, chunk.tsn);
+    writeUint16(value, 4, message.streamId);
+    writeUint16(value, 6, message.ssn);
+    writeUint32(value, 8, message.ppid);
     value.set(fragment.data, DATA_FIXED_BYTES);
     this.#dataChunksSent += 1;
   }

@@ -1,4 +1,4 @@
-import { readU32 } from './big-endian.ts';
+import { readUint32 } from '../../wire/integers.ts';
 import type { RandomSource } from '../machine.ts';
 import { ChunkType, encodeChunk } from './packet.ts';
 import { encodeParameter, ParameterReader, ParameterType } from './parameters.ts';
@@ -38,7 +38,7 @@ export class Heartbeat {
   request(rto: number, now: number): Uint8Array {
     const info = new Uint8Array(4);
     this.#random(info);
-    this.#nonce = readU32(info, 0);
+    this.#nonce = readUint32(info, 0);
     this.#sentAt = now;
     this.timer.start(now + rto);
     return encodeChunk(ChunkType.heartbeat, 0, encodeParameter(ParameterType.heartbeatInfo, info));
@@ -48,7 +48,7 @@ export class Heartbeat {
   answered(bytes: Uint8Array, start: number, end: number, now: number): number | null {
     const reader = new ParameterReader(bytes, start, end);
     if (!reader.next() || reader.type !== ParameterType.heartbeatInfo || reader.end - reader.start !== 4) return null;
-    if (this.#nonce === null || readU32(bytes, reader.start) !== this.#nonce) return null;
+    if (this.#nonce === null || readUint32(bytes, reader.start) !== this.#nonce) return null;
     return now - this.#sentAt;
   }
 }

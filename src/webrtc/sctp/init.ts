@@ -1,5 +1,5 @@
+import { readUint16, readUint32, writeUint16, writeUint32 } from '../../wire/integers.ts';
 import type { RandomSource } from '../machine.ts';
-import { readU16, readU32, writeU16, writeU32 } from './big-endian.ts';
 import { CHUNK_HEADER_BYTES, ChunkType, encodeChunk, padded } from './packet.ts';
 import { encodeParameter, joinParameters, ParameterReader, ParameterType, unknownTypeAction } from './parameters.ts';
 import { STREAMS } from './protocol-parameters.ts';
@@ -53,11 +53,11 @@ export function newInit(random: RandomSource, receiveWindow: number): InitParame
   const numbers = new Uint8Array(8);
   random(numbers);
   return {
-    tag: readU32(numbers, 0) || 1,
+    tag: readUint32(numbers, 0) || 1,
     receiveWindow,
     outboundStreams: STREAMS,
     inboundStreams: STREAMS,
-    initialTsn: readU32(numbers, 4),
+    initialTsn: readUint32(numbers, 4),
     forwardTsn: true,
     reconfig: true,
   };
@@ -66,7 +66,7 @@ export function newInit(random: RandomSource, receiveWindow: number): InitParame
 /** Reads a whole INIT chunk that stands for itself, padded or not; null for anything else or one that breaks the rules. */
 export function readInitChunk(bytes: Uint8Array): InitParameters | null {
   if (bytes.length < CHUNK_HEADER_BYTES || bytes[0] !== ChunkType.init) return null;
-  const length = readU16(bytes, 2);
+  const length = readUint16(bytes, 2);
   if (length > bytes.length || padded(length) < bytes.length) return null;
   return readInit(bytes, CHUNK_HEADER_BYTES, length)?.init ?? null;
 }
@@ -74,9 +74,9 @@ export function readInitChunk(bytes: Uint8Array): InitParameters | null {
 /** Reads the value of an INIT or INIT ACK chunk; null when it breaks the rules of RFC 9260, section 3.3.2. */
 export function readInit(bytes: Uint8Array, start: number, end: number): ReadInit | null {
   if (end - start < FIXED_BYTES) return null;
-  const tag = readU32(bytes, start);
-  const outboundStreams = readU16(bytes, start + 8);
-  const inboundStreams = readU16(bytes, start + 10);
+  const tag = readUint32(bytes, start);
+  const outboundStreams = readUint16(bytes, start + 8);
+  const inboundStreams = readUint16(bytes, start + 10);
   if (tag === 0 || outboundStreams === 0 || inboundStreams === 0) return null;
   let forwardTsn = false;
   let reconfig = false;
@@ -104,10 +104,10 @@ export function readInit(bytes: Uint8Array, start: number, end: number): ReadIni
   if (reader.malformed) return null;
   const init: InitParameters = {
     tag,
-    receiveWindow: readU32(bytes, start + 4),
+    receiveWindow: readUint32(bytes, start + 4),
     outboundStreams,
     inboundStreams,
-    initialTsn: readU32(bytes, start + 12),
+    initialTsn: readUint32(bytes, start + 12),
     forwardTsn,
     reconfig,
   };
@@ -136,11 +136,11 @@ export function encodeInitAck(
 /** The fields that every INIT has, without parameters: 16 bytes. */
 export function encodeInitFields(init: InitParameters): Uint8Array {
   const fixed = new Uint8Array(FIXED_BYTES);
-  writeU32(fixed, 0, init.tag);
-  writeU32(fixed, 4, init.receiveWindow);
-  writeU16(fixed, 8, init.outboundStreams);
-  writeU16(fixed, 10, init.inboundStreams);
-  writeU32(fixed, 12, init.initialTsn);
+  writeUint32(fixed, 0, init.tag);
+  writeUint32(fixed, 4, init.receiveWindow);
+  writeUint16(fixed, 8, init.outboundStreams);
+  writeUint16(fixed, 10, init.inboundStreams);
+  writeUint32(fixed, 12, init.initialTsn);
   return fixed;
 }
 

@@ -1,4 +1,4 @@
-import { readU16, readU32, writeU16, writeU32 } from './big-endian.ts';
+import { readUint16, readUint32, writeUint16, writeUint32 } from '../../wire/integers.ts';
 import { verifyPacketChecksum, writePacketChecksum } from './crc32c.ts';
 
 /**
@@ -70,9 +70,9 @@ export class PacketReader {
     if (packet.length < COMMON_HEADER_BYTES + CHUNK_HEADER_BYTES) return 'too-short';
     if (!verifyPacketChecksum(packet)) return 'bad-checksum';
     this.bytes = packet;
-    this.sourcePort = readU16(packet, 0);
-    this.destinationPort = readU16(packet, 2);
-    this.tag = readU32(packet, 4);
+    this.sourcePort = readUint16(packet, 0);
+    this.destinationPort = readUint16(packet, 2);
+    this.tag = readUint32(packet, 4);
     this.rewind();
     return null;
   }
@@ -88,7 +88,7 @@ export class PacketReader {
     const at = this.#next;
     const left = this.bytes.length - at;
     if (left <= 0) return false;
-    const length = left < CHUNK_HEADER_BYTES ? 0 : readU16(this.bytes, at + 2);
+    const length = left < CHUNK_HEADER_BYTES ? 0 : readUint16(this.bytes, at + 2);
     if (length < CHUNK_HEADER_BYTES || length > left) {
       this.malformed = true;
       return false;
@@ -121,9 +121,9 @@ export class PacketWriter {
   }
 
   begin(tag: number): void {
-    writeU16(this.#bytes, 0, this.#sourcePort);
-    writeU16(this.#bytes, 2, this.#destinationPort);
-    writeU32(this.#bytes, 4, tag);
+    writeUint16(this.#bytes, 0, this.#sourcePort);
+    writeUint16(this.#bytes, 2, this.#destinationPort);
+    writeUint32(this.#bytes, 4, tag);
     this.#end = COMMON_HEADER_BYTES;
   }
 
@@ -184,5 +184,5 @@ export function padded(length: number): number {
 function writeChunkHeader(bytes: Uint8Array, at: number, type: number, flags: number, valueBytes: number): void {
   bytes[at] = type;
   bytes[at + 1] = flags;
-  writeU16(bytes, at + 2, CHUNK_HEADER_BYTES + valueBytes);
+  writeUint16(bytes, at + 2, CHUNK_HEADER_BYTES + valueBytes);
 }

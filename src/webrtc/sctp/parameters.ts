@@ -1,4 +1,4 @@
-import { readU16, writeU16, writeU32 } from './big-endian.ts';
+import { readUint16, writeUint16, writeUint32 } from '../../wire/integers.ts';
 import { padded } from './packet.ts';
 
 /**
@@ -63,12 +63,12 @@ export class ParameterReader {
     const at = this.#next;
     const left = this.#limit - at;
     if (left <= 0) return false;
-    const length = left < HEADER_BYTES ? 0 : readU16(this.bytes, at + 2);
+    const length = left < HEADER_BYTES ? 0 : readUint16(this.bytes, at + 2);
     if (length < HEADER_BYTES || length > left) {
       this.malformed = true;
       return false;
     }
-    this.type = readU16(this.bytes, at);
+    this.type = readUint16(this.bytes, at);
     this.header = at;
     this.start = at + HEADER_BYTES;
     this.end = at + length;
@@ -85,8 +85,8 @@ export class ParameterReader {
 /** One field with its header, unpadded. */
 export function encodeParameter(type: number, value: Uint8Array): Uint8Array {
   const field = new Uint8Array(HEADER_BYTES + value.length);
-  writeU16(field, 0, type);
-  writeU16(field, 2, field.length);
+  writeUint16(field, 0, type);
+  writeUint16(field, 2, field.length);
   field.set(value, HEADER_BYTES);
   return field;
 }
@@ -107,7 +107,7 @@ export function joinParameters(fields: readonly Uint8Array[]): Uint8Array {
 /** A cause whose value is one 32-bit number (a 16-bit one with reserved bytes behind it: shift it). */
 export function encodeCauseU32(code: number, value: number): Uint8Array {
   const bytes = new Uint8Array(4);
-  writeU32(bytes, 0, value);
+  writeUint32(bytes, 0, value);
   return encodeParameter(code, bytes);
 }
 

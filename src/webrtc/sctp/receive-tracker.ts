@@ -1,4 +1,4 @@
-import { writeU16, writeU32 } from './big-endian.ts';
+import { writeUint16, writeUint32 } from '../../wire/integers.ts';
 import { SACK_DELAY } from './protocol-parameters.ts';
 import { tsnAdd, tsnDistance } from './serial.ts';
 import { Timer } from './timer.ts';
@@ -121,16 +121,16 @@ export class ReceiveTracker {
     const entries = (value.length - SACK_FIXED_BYTES) / 4;
     const gaps = Math.min(entries, this.#gaps.length);
     const duplicates = entries - gaps;
-    writeU32(value, 0, this.#cumulativeTsn);
-    writeU32(value, 4, window);
-    writeU16(value, 8, gaps);
-    writeU16(value, 10, duplicates);
+    writeUint32(value, 0, this.#cumulativeTsn);
+    writeUint32(value, 4, window);
+    writeUint16(value, 8, gaps);
+    writeUint16(value, 10, duplicates);
     let at = SACK_FIXED_BYTES;
     for (let i = 0; i < gaps; i++, at += 4) {
-      writeU16(value, at, tsnDistance(this.#cumulativeTsn, this.#gaps[i].first));
-      writeU16(value, at + 2, tsnDistance(this.#cumulativeTsn, this.#gaps[i].last));
+      writeUint16(value, at, tsnDistance(this.#cumulativeTsn, this.#gaps[i].first));
+      writeUint16(value, at + 2, tsnDistance(this.#cumulativeTsn, this.#gaps[i].last));
     }
-    for (let i = 0; i < duplicates; i++, at += 4) writeU32(value, at, this.#duplicates[i]);
+    for (let i = 0; i < duplicates; i++, at += 4) writeUint32(value, at, this.#duplicates[i]);
     this.#duplicates.length = 0;
     this.#isDue = false;
     this.#packetsUnacknowledged = 0;

@@ -1,4 +1,4 @@
-import { readU16, readU32, writeU16, writeU32 } from './big-endian.ts';
+import { readUint16, readUint32, writeUint16, writeUint32 } from '../../wire/integers.ts';
 import { ChunkType, encodeChunk } from './packet.ts';
 import { encodeParameter, joinParameters, ParameterReader, ParameterType } from './parameters.ts';
 import { ASSOCIATION_MAX_RETRANSMISSIONS } from './protocol-parameters.ts';
@@ -119,9 +119,9 @@ export class Reconfig {
     for (let count = 0; count < 2 && reader.next(); count++) {
       const length = reader.end - reader.start;
       if (length < (MIN_BYTES.get(reader.type) ?? 4)) return 'malformed';
-      const sequence = readU32(bytes, reader.start);
+      const sequence = readUint32(bytes, reader.start);
       if (reader.type === ParameterType.reconfigResponse) {
-        if (this.#handleResponse(sequence, readU32(bytes, reader.start + 4))) isAnswered = true;
+        if (this.#handleResponse(sequence, readUint32(bytes, reader.start + 4))) isAnswered = true;
       } else if (reader.type === ParameterType.outgoingResetRequest) {
         this.#handleOutgoingReset(reader, sequence, cumulativeTsn);
       } else if (isOtherRequest(reader.type)) {
@@ -147,7 +147,7 @@ export class Reconfig {
     const wasInProgress = this.#lastResult === Result.inProgress;
     if (!this.#isNew(sequence)) return;
     const { bytes, start, end } = reader;
-    if (tsnDistance(cumulativeTsn, readU32(bytes, start + 8)) > 0) {
+    if (tsnDistance(cumulativeTsn, readUint32(bytes, start + 8)) > 0) {
       this.#respond(sequence, Result.inProgress);
       return;
     }
@@ -158,7 +158,7 @@ export class Reconfig {
     this.#doneLate = wasInProgress ? parameters : null;
     if (!isDone) {
       const streamIds: number[] = [];
-      for (let at = 4; at + 2 <= parameters.length; at += 2) streamIds.push(readU16(parameters, at));
+      for (let at = 4; at + 2 <= parameters.length; at += 2) streamIds.push(readUint16(parameters, at));
       this.#events.incomingReset(streamIds);
     }
     this.#respond(sequence, Result.performed);
@@ -217,18 +217,18 @@ function isOtherRequest(type: number): boolean {
 /** RE-CONFIG with an Outgoing SSN Reset Request (section 4.1): request, response and last TSN, then the streams. */
 function encodeResetRequest(sequence: number, peerSequence: number, lastTsn: number, ids: readonly number[]): Uint8Array {
   const value = new Uint8Array(12 + 2 * ids.length);
-  writeU32(value, 0, sequence);
-  writeU32(value, 4, peerSequence);
-  writeU32(value, 8, lastTsn);
-  ids.forEach((id, i) => writeU16(value, 12 + 2 * i, id));
+  writeUint32(value, 0, sequence);
+  writeUint32(value, 4, peerSequence);
+  writeUint32(value, 8, lastTsn);
+  ids.forEach((id, i) => writeUint16(value, 12 + 2 * i, id));
   return reconfigChunk(ParameterType.outgoingResetRequest, value);
 }
 
 /** RE-CONFIG with a Re-configuration Response (section 4.4). */
 function encodeResponse(sequence: number, result: number): Uint8Array {
   const value = new Uint8Array(8);
-  writeU32(value, 0, sequence);
-  writeU32(value, 4, result);
+  writeUint32(value, 0, sequence);
+  writeUint32(value, 4, result);
   return reconfigChunk(ParameterType.reconfigResponse, value);
 }
 

@@ -1,4 +1,4 @@
-import { readU16 } from './big-endian.ts';
+import { readUint16 } from '../../wire/integers.ts';
 import { CongestionControl } from './congestion-control.ts';
 import { Fifo } from './fifo.ts';
 import type { Fragment, OutboundMessage, OutboundQueue } from './outbound-queue.ts';
@@ -314,8 +314,8 @@ export class RetransmissionQueue {
     let highestAcked = 0;
     let index = 0;
     for (let block = 0; block < gapCount; block++) {
-      const first = readU16(bytes, gapsAt + 4 * block);
-      const last = Math.min(readU16(bytes, gapsAt + 4 * block + 2), this.#chunks.length);
+      const first = readUint16(bytes, gapsAt + 4 * block);
+      const last = Math.min(readUint16(bytes, gapsAt + 4 * block + 2), this.#chunks.length);
       for (; index < Math.min(first - 1, this.#chunks.length); index++) this.#renege(this.#chunks.at(index)!);
       for (; index < last; index++) {
         const chunk = this.#chunks.at(index)!;

@@ -1,4 +1,4 @@
-import { writeU32 } from './big-endian.ts';
+import { writeUint32 } from '../../wire/integers.ts';
 import type { Outbox } from './outbox.ts';
 import { ChunkType, encodeChunk, FLAG_TAG_REFLECTED, type PacketReader } from './packet.ts';
 import { ASSOCIATION_MAX_RETRANSMISSIONS } from './protocol-parameters.ts';
@@ -22,7 +22,7 @@ export class Shutdown {
 
   sendShutdown(cumulativeTsn: number, rto: number, now: number): void {
     const value = new Uint8Array(4);
-    writeU32(value, 0, cumulativeTsn);
+    writeUint32(value, 0, cumulativeTsn);
     this.#outbox.bundle(encodeChunk(ChunkType.shutdown, 0, value));
     this.timer.start(now + rto);
   }

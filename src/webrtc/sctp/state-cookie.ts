@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { readU16, readU32, writeU16, writeU32 } from './big-endian.ts';
+import { readUint16, readUint32, writeUint16, writeUint32 } from '../../wire/integers.ts';
 import type { InitParameters } from './init.ts';
 
 /**
@@ -28,15 +28,15 @@ const MAC_BYTES = 16;
 
 export function sealCookie(cookie: StateCookie, key: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(BODY_BYTES + MAC_BYTES);
-  writeU32(bytes, 0, cookie.localTag);
-  writeU32(bytes, 4, cookie.localTsn);
-  writeU32(bytes, 8, cookie.peer.tag);
-  writeU32(bytes, 12, cookie.peer.initialTsn);
-  writeU32(bytes, 16, cookie.peer.receiveWindow);
-  writeU16(bytes, 20, cookie.peer.outboundStreams);
-  writeU16(bytes, 22, cookie.peer.inboundStreams);
-  writeU32(bytes, 24, cookie.tieLocalTag);
-  writeU32(bytes, 28, cookie.tiePeerTag);
+  writeUint32(bytes, 0, cookie.localTag);
+  writeUint32(bytes, 4, cookie.localTsn);
+  writeUint32(bytes, 8, cookie.peer.tag);
+  writeUint32(bytes, 12, cookie.peer.initialTsn);
+  writeUint32(bytes, 16, cookie.peer.receiveWindow);
+  writeUint16(bytes, 20, cookie.peer.outboundStreams);
+  writeUint16(bytes, 22, cookie.peer.inboundStreams);
+  writeUint32(bytes, 24, cookie.tieLocalTag);
+  writeUint32(bytes, 28, cookie.tiePeerTag);
   new DataView(bytes.buffer).setFloat64(32, cookie.madeAt);
   bytes[40] = (cookie.peer.forwardTsn ? 1 : 0) | (cookie.peer.reconfig ? 2 : 0);
   bytes.set(mac(bytes.subarray(0, BODY_BYTES), key), BODY_BYTES);
@@ -48,19 +48,19 @@ export function openCookie(bytes: Uint8Array, key: Uint8Array): StateCookie | nu
   if (bytes.length !== BODY_BYTES + MAC_BYTES) return null;
   if (!timingSafeEqual(bytes.subarray(BODY_BYTES), mac(bytes.subarray(0, BODY_BYTES), key))) return null;
   return {
-    localTag: readU32(bytes, 0),
-    localTsn: readU32(bytes, 4),
+    localTag: readUint32(bytes, 0),
+    localTsn: readUint32(bytes, 4),
     peer: {
-      tag: readU32(bytes, 8),
-      initialTsn: readU32(bytes, 12),
-      receiveWindow: readU32(bytes, 16),
-      outboundStreams: readU16(bytes, 20),
-      inboundStreams: readU16(bytes, 22),
+      tag: readUint32(bytes, 8),
+      initialTsn: readUint32(bytes, 12),
+      receiveWindow: readUint32(bytes, 16),
+      outboundStreams: readUint16(bytes, 20),
+      inboundStreams: readUint16(bytes, 22),
       forwardTsn: (bytes[40] & 1) !== 0,
       reconfig: (bytes[40] & 2) !== 0,
     },
-    tieLocalTag: readU32(bytes, 24),
-    tiePeerTag: readU32(bytes, 28),
+    tieLocalTag: readUint32(bytes, 24),
+    tiePeerTag: readUint32(bytes, 28),
     madeAt: new DataView(bytes.buffer, bytes.byteOffset).getFloat64(32),
   };
 }

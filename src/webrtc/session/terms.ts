@@ -1,4 +1,4 @@
-import { readU16, readU32, writeU16, writeU32 } from '../sctp/big-endian.ts';
+import { readUint16, readUint32, writeUint16, writeUint32 } from '../../wire/integers.ts';
 import { encodeInitFields, type InitParameters } from '../sctp/init.ts';
 import type { Negotiated, NegotiatedAudio, NegotiatedData, OpusParameters } from '../sdp/description.ts';
 
@@ -138,9 +138,9 @@ function encodeText(what: string, text: string | null): Uint8Array {
 
 function encodeData({ sctpPort, maxMessageSize, init }: DataTerms): Uint8Array {
   const bytes = new Uint8Array(6);
-  writeU16(bytes, 0, sctpPort);
+  writeUint16(bytes, 0, sctpPort);
   // What a call sends at once is far below either.
-  writeU32(bytes, 2, maxMessageSize === Infinity ? 0 : Math.min(maxMessageSize, 0xffff_ffff));
+  writeUint32(bytes, 2, maxMessageSize === Infinity ? 0 : Math.min(maxMessageSize, 0xffff_ffff));
   return init === null ? bytes : Buffer.concat([bytes, encodeInitFields(init)]);
 }
 
@@ -164,11 +164,11 @@ class Reader {
   }
 
   u16(): number {
-    return readU16(this.take(2), 0);
+    return readUint16(this.take(2), 0);
   }
 
   u32(): number {
-    return readU32(this.take(4), 0);
+    return readUint32(this.take(4), 0);
   }
 
   text(): string | null {

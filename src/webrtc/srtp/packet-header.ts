@@ -1,4 +1,4 @@
-import { readUint16 } from '../rtp/integers.ts';
+import { readUint16 } from '../../wire/integers.ts';
 import { RTP_HEADER_LENGTH } from '../rtp/rtp-packet.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { readUint16, readUint32, writeUint16, writeUint32 } from '../rtp/integers.ts';
+import { readUint16, readUint32, writeUint16, writeUint32 } from '../../wire/integers.ts';
 import { SRTP_PROFILES, type SrtpProfile } from '../srtp-profile.ts';
 import type { CounterModeKey, GcmKey, SrtpCiphers } from './ciphers.ts';
 import type { SessionKeys } from './key-derivation.ts';

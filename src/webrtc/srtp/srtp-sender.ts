@@ -1,4 +1,4 @@
-import { readUint16, readUint32 } from '../rtp/integers.ts';
+import { readUint16, readUint32 } from '../../wire/integers.ts';
 import type { SrtpCiphers } from './ciphers.ts';
 import { createCounters, refuse, type SrtpCounters } from './faults.ts';
 import { deriveSessionKeys, type SrtpKeys } from './key-derivation.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readU16, readU32 } from '../../../src/webrtc/sctp/big-endian.ts';
+import { readUint16, readUint32 } from '../../../src/wire/integers.ts';
 import { ChunkType, PacketReader } from '../../../src/webrtc/sctp/packet.ts';
 import { ReceiveTracker } from '../../../src/webrtc/sctp/receive-tracker.ts';
 import { RetransmissionTimeout } from '../../../src/webrtc/sctp/rto.ts';
@@ -14,10 +14,10 @@ function sackOf(packet: Uint8Array): { cumulativeTsn: number; window: number; ga
     if (reader.type !== ChunkType.sack) continue;
     const { bytes, start } = reader;
     return {
-      cumulativeTsn: readU32(bytes, start),
-      window: readU32(bytes, start + 4),
-      gaps: readU16(bytes, start + 8),
-      duplicates: readU16(bytes, start + 10),
+      cumulativeTsn: readUint32(bytes, start),
+      window: readUint32(bytes, start + 4),
+      gaps: readUint16(bytes, start + 8),
+      duplicates: readUint16(bytes, start + 10),
     };
   }
   return null;
@@ -36,7 +36,7 @@ test('the sender stops at a window filled by a hole, and the transfer ends once 
     reader.open(data);
     while (reader.next()) {
       if (reader.type !== ChunkType.data) continue;
-      const tsn = readU32(reader.bytes, reader.start);
+      const tsn = readUint32(reader.bytes, reader.start);
       if (first) hole = tsn;
       first = false;
       if (blocked && tsn === hole) return 'drop';
@@ -189,10 +189,10 @@ test('gaps and duplicates are reported as they are, across the wrap of the TSN',
   const report = (): number[] => {
     const value = new Uint8Array(tracker.sackBytes(1000));
     tracker.writeSack(value, 7);
-    const numbers = [readU32(value, 0), readU32(value, 4), readU16(value, 8), readU16(value, 10)];
+    const numbers = [readUint32(value, 0), readUint32(value, 4), readUint16(value, 8), readUint16(value, 10)];
     const gaps = numbers[2];
-    for (let i = 0; i < 2 * gaps; i++) numbers.push(readU16(value, 12 + 2 * i));
-    for (let i = 0; i < numbers[3]; i++) numbers.push(readU32(value, 12 + 4 * gaps + 4 * i));
+    for (let i = 0; i < 2 * gaps; i++) numbers.push(readUint16(value, 12 + 2 * i));
+    for (let i = 0; i < numbers[3]; i++) numbers.push(readUint32(value, 12 + 4 * gaps + 4 * i));
     return numbers;
   };
   const receive = (tsn: number): void => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { writeU16, writeU32 } from '../../../src/webrtc/sctp/big-endian.ts';
+import { writeUint16, writeUint32 } from '../../../src/wire/integers.ts';
 import { writePacketChecksum } from '../../../src/webrtc/sctp/crc32c.ts';
 import { ChunkType, encodeChunk, PacketWriter } from '../../../src/webrtc/sctp/packet.ts';
 import { encodeParameter } from '../../../src/webrtc/sctp/parameters.ts';
@@ -37,10 +37,10 @@ class Attack {
 
   data(tsn: number, flags: number, ssn: number, payload: Uint8Array, streamId = 1): Uint8Array {
     const head = new Uint8Array(12);
-    writeU32(head, 0, tsn);
-    writeU16(head, 4, streamId);
-    writeU16(head, 6, ssn);
-    writeU32(head, 8, 53);
+    writeUint32(head, 0, tsn);
+    writeUint16(head, 4, streamId);
+    writeUint16(head, 6, ssn);
+    writeUint32(head, 8, 53);
     return encodeChunk(ChunkType.data, flags, head, payload);
   }
 }
@@ -118,10 +118,10 @@ test('acknowledgements of what was never sent, and of what is long gone, change 
   const outstanding = (): number => attack.victim.dump().path!.outstandingBytes;
   const sack = (tsn: number, ...gaps: number[]): Uint8Array => {
     const value = new Uint8Array(12 + 2 * gaps.length);
-    writeU32(value, 0, tsn);
-    writeU32(value, 4, 1000);
-    writeU16(value, 8, gaps.length / 2);
-    gaps.forEach((gap, i) => writeU16(value, 12 + 2 * i, gap));
+    writeUint32(value, 0, tsn);
+    writeUint32(value, 4, 1000);
+    writeUint16(value, 8, gaps.length / 2);
+    gaps.forEach((gap, i) => writeUint16(value, 12 + 2 * i, gap));
     return encodeChunk(ChunkType.sack, 0, value);
   };
   const peerTsn = new DataView(pair.network.packets[1].data.buffer).getUint32(28);
@@ -214,12 +214,12 @@ test('100,000 arbitrary, truncated and mutated packets with right checksums neit
     }
     const packet = prng.below(4) === 0 ? garbage(prng) : mutate(prng, corpus[prng.below(corpus.length)], true);
     if (packet.length >= 12) {
-      writeU16(packet, 0, 5000);
-      writeU16(packet, 2, 5000);
-      if (packet[12] !== ChunkType.init) writeU32(packet, 4, attack.tag);
+      writeUint16(packet, 0, 5000);
+      writeUint16(packet, 2, 5000);
+      if (packet[12] !== ChunkType.init) writeUint32(packet, 4, attack.tag);
       // Half of the data comes near what the victim expects, to get past the first checks.
       if (packet.length >= 24 && packet[12] === ChunkType.data && prng.below(2) === 0) {
-        writeU32(packet, 16, (attack.tsn + prng.below(20)) >>> 0);
+        writeUint32(packet, 16, (attack.tsn + prng.below(20)) >>> 0);
       }
       writePacketChecksum(packet);
     }
@@ -237,7 +237,7 @@ function garbage(prng: Prng): Uint8Array {
   // Small chunk types and lengths are the interesting ones.
   if (packet.length > 16) {
     packet[12] = [prng.below(16), 130, 192, prng.below(256)][prng.below(4)];
-    writeU16(packet, 14, prng.below(packet.length));
+    writeUint16(packet, 14, prng.below(packet.length));
   }
   return packet;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readU32, writeU32 } from '../../../src/webrtc/sctp/big-endian.ts';
+import { readUint32, writeUint32 } from '../../../src/wire/integers.ts';
 import { SctpAssociation } from '../../../src/webrtc/sctp/association.ts';
 import { writePacketChecksum } from '../../../src/webrtc/sctp/crc32c.ts';
 import { ChunkType } from '../../../src/webrtc/sctp/packet.ts';
@@ -187,7 +187,7 @@ test('a peer that calls our cookie stale gets another INIT, and what went with t
   pair.network.tap = (from, data) => {
     if (from !== 0 || chunkTypes(data)[0] !== ChunkType.cookieEcho || stale++ > 0) return 'pass';
     const error = Uint8Array.from([0x13, 0x88, 0x13, 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 12, 0, 3, 0, 8, 0, 0, 0, 1]);
-    writeU32(error, 4, localTagOf(pair));
+    writeUint32(error, 4, localTagOf(pair));
     writePacketChecksum(error);
     pending = error;
     return 'drop';
@@ -228,5 +228,5 @@ test('packets for other ports are dropped', () => {
 
 /** The tag that the INIT of peer 0 named. */
 function localTagOf(pair: Pair): number {
-  return readU32(pair.network.packets[0].data, 16);
+  return readUint32(pair.network.packets[0].data, 16);
 }

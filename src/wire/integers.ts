@@ -1,4 +1,4 @@
-// Big-endian integers, without a DataView: one would have to be allocated per packet.
+/** Integers in network byte order, without a DataView: one would have to be allocated per packet. Offsets are the caller's to check. */
 
 export function readUint16(bytes: Uint8Array, at: number): number {
   return (bytes[at] << 8) | bytes[at + 1];
