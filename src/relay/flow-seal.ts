@@ -1,10 +1,9 @@
-import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
+import { createHmac, randomFillSync } from 'node:crypto';
+import { openAead, sealAead, SEALED_OVERHEAD } from '../wire/aead.ts';
 import { deriveKey } from '../wire/derive-key.ts';
 import { LOCATOR_BYTES } from '../wire/locator.ts';
 
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
-const VALUE_BYTES = NONCE_BYTES + LOCATOR_BYTES + TAG_BYTES;
+const VALUE_BYTES = LOCATOR_BYTES + SEALED_OVERHEAD;
 
 /**
  * How flows are written into a cache that others may read and write. A key is a keyed hash of the client's address; a
@@ -34,9 +33,7 @@ export class FlowSeal {
   }
 
   seal(client: Uint8Array, target: Uint8Array): string {
-    const nonce = randomBytes(NONCE_BYTES);
-    const cipher = createCipheriv('aes-128-gcm', this.#current.value, nonce).setAAD(this.#bound(client));
-    return Buffer.concat([nonce, cipher.update(target), cipher.final(), cipher.getAuthTag()]).toString('base64url');
+    return sealAead(this.#current.value, this.#bound(client), target, randomFillSync).toString('base64url');
   }
 
   /** The transceiver's address, six bytes; null for what no relay of this deployment has written for this client. */
@@ -44,13 +41,8 @@ export class FlowSeal {
     const bytes = Buffer.from(sealed, 'base64url');
     if (bytes.length !== VALUE_BYTES) return null;
     for (const keys of this.#all) {
-      const decipher = createDecipheriv('aes-128-gcm', keys.value, bytes.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
-      decipher.setAAD(this.#bound(client)).setAuthTag(bytes.subarray(-TAG_BYTES));
-      try {
-        return Buffer.concat([decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
-      } catch {
-        // Not under this secret.
-      }
+      const target = openAead(keys.value, this.#bound(client), bytes);
+      if (target !== null) return target;
     }
     return null;
   }

@@ -1,6 +1,7 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { hkdfSync, randomFillSync } from 'node:crypto';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { sessionConfigSchema, type SessionConfig } from '../conversation/session-schema.ts';
+import { openAead, sealAead } from '../wire/aead.ts';
 import { CallError } from './call-service.ts';
 
 /** What a client secret stands for. */
@@ -15,9 +16,7 @@ const MAX_VALUE_LENGTH = 6 * 1024;
 /** Of the JSON inside. A request body that becomes a secret is smaller; this stops a tampered length, nothing else. */
 const MAX_INFLATED_LENGTH = 256 * 1024;
 const PREFIX = 'ek_';
-const VERSION = 1;
-const IV_LENGTH = 12;
-const TAG_LENGTH = 16;
+const VERSION = Uint8Array.of(1);
 
 /**
  * Makes and reads client secrets: the short-lived `ek_…` keys that a server gives its browsers.
@@ -43,12 +42,9 @@ export class ClientSecrets {
 
   /** @throws {CallError} 400 when the session does not fit. */
   seal({ session, expiresAt }: ClientSecretClaims): string {
-    const version = Uint8Array.of(VERSION);
-    const iv = randomBytes(IV_LENGTH);
-    const cipher = createCipheriv('aes-256-gcm', this.#sealing, iv).setAAD(version);
     const plain = deflateRawSync(JSON.stringify({ s: session, e: expiresAt }));
-    const sealed = Buffer.concat([version, iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
-    const value = PREFIX + sealed.toString('base64url');
+    const sealed = sealAead(this.#sealing, VERSION, plain, randomFillSync);
+    const value = PREFIX + Buffer.concat([VERSION, sealed]).toString('base64url');
     if (value.length > MAX_VALUE_LENGTH) {
       throw new CallError(
         400,
@@ -68,9 +64,9 @@ export class ClientSecrets {
     const sealed = Buffer.from(text, 'base64url');
     // Node's decoder skips what is no base64url; a secret has one spelling only.
     if (sealed.toString('base64url') !== text) return null;
-    if (sealed.length < 1 + IV_LENGTH + TAG_LENGTH || sealed[0] !== VERSION) return null;
+    if (sealed[0] !== VERSION[0]) return null;
     for (const key of this.#opening) {
-      const plain = decrypt(key, sealed);
+      const plain = openAead(key, VERSION, sealed.subarray(VERSION.length));
       if (plain) return readClaims(plain);
     }
     return null;
@@ -79,18 +75,6 @@ export class ClientSecrets {
 
 function deriveKey(secret: string): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', secret, '', 'earshot client secret v1', 32));
-}
-
-function decrypt(key: Uint8Array, sealed: Buffer): Buffer | null {
-  const iv = sealed.subarray(1, 1 + IV_LENGTH);
-  const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_LENGTH })
-    .setAAD(sealed.subarray(0, 1))
-    .setAuthTag(sealed.subarray(-TAG_LENGTH));
-  try {
-    return Buffer.concat([decipher.update(sealed.subarray(1 + IV_LENGTH, -TAG_LENGTH)), decipher.final()]);
-  } catch {
-    return null; // final() throws on a wrong tag: made under another secret, or tampered with.
-  }
 }
 
 function readClaims(plain: Buffer): ClientSecretClaims {

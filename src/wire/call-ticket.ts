@@ -1,6 +1,7 @@
-import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
+import { createHmac } from 'node:crypto';
+import { openAead, sealAead, SEALED_OVERHEAD } from './aead.ts';
 import { deriveKey } from './derive-key.ts';
-import { UFRAG_LENGTH } from './routing-token.ts';
+import { MAX_UFRAG_LENGTH, UFRAG_LENGTH } from './routing-token.ts';
 
 /**
  * The ticket of a call that nobody holds yet: a routing token of the unbound kind, which a relay reads, and behind it the
@@ -13,12 +14,8 @@ import { UFRAG_LENGTH } from './routing-token.ts';
  * HMAC-SHA256(HKDF-SHA256(secret, info `earshot ticket draw v1`), ufrag | i as u32).
  */
 
-/** RFC 8839, section 5.4. */
-const MAX_UFRAG_LENGTH = 256;
-const IV_BYTES = 12;
-const TAG_BYTES = 16;
 /** What fits into a ticket, bytes: some characters stand for bytes that are not there. */
-export const MAX_TICKET_BODY = Math.floor(((MAX_UFRAG_LENGTH - UFRAG_LENGTH) * 6) / 8) - IV_BYTES - TAG_BYTES;
+export const MAX_TICKET_BODY = Math.floor(((MAX_UFRAG_LENGTH - UFRAG_LENGTH) * 6) / 8) - SEALED_OVERHEAD;
 
 export interface OpenedTicket {
   readonly body: Uint8Array;
@@ -46,12 +43,8 @@ export class CallTickets {
    */
   seal(token: string, body: Uint8Array, random: (bytes: Uint8Array) => void): { readonly ufrag: string; readonly draw: OpenedTicket['draw'] } {
     if (body.length > MAX_TICKET_BODY) throw new RangeError(`A ticket holds ${MAX_TICKET_BODY} bytes, not ${body.length}`);
-    const iv = new Uint8Array(IV_BYTES);
-    random(iv);
     const [key] = this.#keys;
-    const cipher = createCipheriv('aes-128-gcm', key.seal, iv).setAAD(Buffer.from(token, 'latin1'));
-    const sealed = Buffer.concat([iv, cipher.update(body), cipher.final(), cipher.getAuthTag()]);
-    const ufrag = token + sealed.toString('base64').replace(/=+$/, '');
+    const ufrag = token + unpadded(sealAead(key.seal, Buffer.from(token, 'latin1'), body, random));
     return { ufrag, draw: generator(key.draw, ufrag) };
   }
 
@@ -59,12 +52,11 @@ export class CallTickets {
   open(ufrag: string): OpenedTicket | null {
     const text = ufrag.slice(UFRAG_LENGTH);
     const sealed = Buffer.from(text, 'base64');
-    if (ufrag.length > MAX_UFRAG_LENGTH || sealed.length < IV_BYTES + TAG_BYTES) return null;
     // The decoder passes over what is no base64; a ticket has one spelling.
-    if (sealed.toString('base64').replace(/=+$/, '') !== text) return null;
+    if (ufrag.length > MAX_UFRAG_LENGTH || unpadded(sealed) !== text) return null;
     const token = Buffer.from(ufrag.slice(0, UFRAG_LENGTH), 'latin1');
     for (const [secret, key] of this.#keys.entries()) {
-      const body = decrypt(key.seal, token, sealed);
+      const body = openAead(key.seal, token, sealed);
       if (body !== null) return { body, secret, draw: generator(key.draw, ufrag) };
     }
     return null;
@@ -76,15 +68,8 @@ interface TicketKey {
   readonly draw: Uint8Array;
 }
 
-function decrypt(key: Uint8Array, token: Uint8Array, sealed: Buffer): Uint8Array | null {
-  const decipher = createDecipheriv('aes-128-gcm', key, sealed.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES })
-    .setAAD(token)
-    .setAuthTag(sealed.subarray(-TAG_BYTES));
-  try {
-    return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]);
-  } catch {
-    return null; // final() throws on a wrong tag.
-  }
+function unpadded(bytes: Buffer): string {
+  return bytes.toString('base64').replace(/=+$/, '');
 }
 
 function generator(key: Uint8Array, ufrag: string): OpenedTicket['draw'] {
