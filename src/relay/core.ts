@@ -244,7 +244,6 @@ export class RelayCore {
   ): ClientVerdict {
     const { ufragOffset, ufragLength } = this.#stun;
     const { flows, token } = this;
-    const { cluster: own, paths } = this.#options;
     if (ufragOffset < 0) return 'stun-no-ufrag';
     if (ufragLength > UFRAG_LENGTH) return this.#byTicket(flow, data, family, ip, ipOffset, port, now, relayed);
     let known = flow;
@@ -252,11 +251,11 @@ export class RelayCore {
     else {
       if (!this.#decode(data)) return 'token-invalid';
       const { cluster } = token;
-      if (cluster !== own && (relayed || paths === null || !paths.knows(cluster))) return 'token-cluster';
+      if (!this.#serves(cluster, relayed)) return 'token-cluster';
       if (token.locatorKind === 1) return 'token-node';
-      const isForeign = cluster !== own && !paths!.isDirect(cluster);
+      const isForeign = this.#isForeign(cluster);
       if (!isForeign && !this.#options.allowTargets.contains(token.locatorBytes, 0)) return 'target-not-allowed';
-      if (flow < 0 && this.#options.sourceLimit?.take(ip, ipOffset, family, now) === false) return 'source-limit';
+      if (flow < 0 && !this.#mayBegin(family, ip, ipOffset, now)) return 'source-limit';
       known = this.#obtain(family, ip, ipOffset, port, now);
       let target = token.locatorBytes;
       if (isForeign) writeClusterTarget((target = this.#clusterTarget), 0, cluster);
@@ -264,7 +263,7 @@ export class RelayCore {
       flows.setToken(known, data, ufragOffset, token.locatorBytes, 0, cluster, false);
     }
     const cluster = flows.tokenCluster(known);
-    if (cluster === own || paths === null || paths.isDirect(cluster)) return this.#forward(flows.tokenTargets, known * LOCATOR_BYTES);
+    if (!this.#isForeign(cluster)) return this.#forward(flows.tokenTargets, known * LOCATOR_BYTES);
     // The flow may have been made by the client itself, for a call of another cluster.
     return relayed ? 'relay-loop' : this.#toCluster(cluster, family, ip, ipOffset, port);
   }
@@ -282,14 +281,14 @@ export class RelayCore {
   ): ClientVerdict {
     const { ufragOffset, ufragLength } = this.#stun;
     const { flows, token } = this;
-    const { cluster: own, paths, transceivers, sourceLimit } = this.#options;
+    const { cluster: own, transceivers } = this.#options;
     const isSame = flow >= 0 && flows.hasToken(flow, data, ufragOffset, ufragLength);
     if (!isSame && !this.#decode(data)) return 'token-invalid';
     const cluster = isSame ? flows.tokenCluster(flow) : token.cluster;
-    if (cluster !== own && (relayed || paths === null || !paths.knows(cluster))) return 'token-cluster';
-    if (cluster !== own && !paths!.isDirect(cluster)) {
+    if (!this.#serves(cluster, relayed)) return 'token-cluster';
+    if (this.#isForeign(cluster)) {
       if (!isSame) {
-        if (flow < 0 && sourceLimit?.take(ip, ipOffset, family, now) === false) return 'source-limit';
+        if (flow < 0 && !this.#mayBegin(family, ip, ipOffset, now)) return 'source-limit';
         writeClusterTarget(this.#clusterTarget, 0, cluster);
         this.#lead(data, ufragOffset, family, ip, ipOffset, port, this.#clusterTarget, 0, now);
       } else flows.touch(flow, now);
@@ -305,7 +304,7 @@ export class RelayCore {
     }
     if (isSame && !this.#decode(data)) return 'token-invalid';
     if (cluster !== own || transceivers === null || !transceivers.choose(token.bytes, token.issuedAt)) return 'ticket-unroutable';
-    if (flow < 0 && sourceLimit?.take(ip, ipOffset, family, now) === false) return 'source-limit';
+    if (flow < 0 && !this.#mayBegin(family, ip, ipOffset, now)) return 'source-limit';
     this.#counters.add('ticketsChosen', 1);
     this.#lead(data, ufragOffset, family, ip, ipOffset, port, transceivers.endpoint, 0, now);
     return this.#forward(transceivers.endpoint, 0);
@@ -355,13 +354,13 @@ export class RelayCore {
     this.#stun.read(data, trunk.payloadOffset, trunk.payloadLength);
     if (this.#stun.ufragLength <= UFRAG_LENGTH || !this.#decode(data) || token.cluster !== cluster) return 'ticket-refused';
     const known = flows.find(data, trunk.ipOffset, trunk.family, trunk.port);
-    const isNamed = trunk.hasTarget && !(known >= 0 && flows.isReferred(known));
+    const wasReferred = known >= 0 && flows.isReferred(known);
+    const isNamed = trunk.hasTarget && !wasReferred;
     if (isNamed ? !transceivers.lives(data, trunk.targetOffset) : !transceivers.next(this.source, token.bytes, token.issuedAt)) {
       // The client's next check shall begin anew.
       if (known >= 0 && !flows.isVerified(known)) flows.remove(known);
       return 'ticket-refused';
     }
-    const wasReferred = known >= 0 && flows.isReferred(known);
     if (isNamed) this.#forward(data, trunk.targetOffset);
     else this.#forward(transceivers.endpoint, 0);
     const { target, targetOffset } = this;
@@ -369,6 +368,23 @@ export class RelayCore {
     flows.setReferred(flow, isNamed || wasReferred);
     this.#counters.add(isNamed ? 'ticketsNamed' : 'ticketsPassedOn', 1);
     return 'offer';
+  }
+
+  /** Whether calls of the cluster are this relay's business; what came through another relay is for its own alone. */
+  #serves(cluster: number, relayed: boolean): boolean {
+    const { cluster: own, paths } = this.#options;
+    return cluster === own || (!relayed && paths?.knows(cluster) === true);
+  }
+
+  /** Whether the cluster's transceivers are reached through its relays. */
+  #isForeign(cluster: number): boolean {
+    const { cluster: own, paths } = this.#options;
+    return cluster !== own && paths !== null && !paths.isDirect(cluster);
+  }
+
+  /** Whether the network of this address may make one more flow. */
+  #mayBegin(family: 4 | 6, ip: Uint8Array, ipOffset: number, now: number): boolean {
+    return this.#options.sourceLimit?.take(ip, ipOffset, family, now) !== false;
   }
 
   /** Reads the token at the beginning of the ufrag that was found last. */

@@ -5,12 +5,10 @@ import type { TicketStore } from './ticket-store.ts';
 export class MemoryStore implements TicketStore {
   readonly #entries = new Map<string, { readonly value: string; readonly until: number }>();
   readonly #capacity: number;
-  readonly #now: () => number;
 
   /** `capacity`: entries; beyond, the oldest is forgotten. */
-  constructor(capacity = 10_000, now: () => number = () => performance.now()) {
+  constructor(capacity = 10_000) {
     this.#capacity = capacity;
-    this.#now = now;
   }
 
   async read(keys: readonly string[]): Promise<(string | null)[]> {
@@ -18,7 +16,7 @@ export class MemoryStore implements TicketStore {
   }
 
   async write(entries: readonly FlowStoreEntry[], ttlMs: number): Promise<void> {
-    const until = this.#now() + ttlMs;
+    const until = performance.now() + ttlMs;
     for (const { key, value } of entries) {
       // What is written last is forgotten last.
       this.#entries.delete(key);
@@ -43,7 +41,7 @@ export class MemoryStore implements TicketStore {
   #find(key: string): string | null {
     const entry = this.#entries.get(key);
     if (entry === undefined) return null;
-    if (this.#now() < entry.until) return entry.value;
+    if (performance.now() < entry.until) return entry.value;
     this.#entries.delete(key);
     return null;
   }

@@ -518,7 +518,6 @@ export class Shard implements UdpSocketHandler, CallHost {
     for (const call of calls) act(call);
     this.#turn = null;
   }
-
 }
 
 type AcceptedTicket = Extract<TicketVerdict, { type: 'accepted' }>;

@@ -108,6 +108,8 @@ export async function startTransceiver(options: TransceiverOptions): Promise<Tra
     earlyMedia: options.earlyMedia ?? true,
     logLevel: options.logLevel ?? 'info',
   }, tickets));
+  // Its certificate takes a moment, while this thread has nothing else to do.
+  const office = new TicketOffice({ secret: options.secret, previousSecret, cluster, ingress: options.ingress });
   const started = await Promise.allSettled(shards.map((shard) => shard.ready));
   const failed = started.find((result) => result.status === 'rejected');
   if (failed) {
@@ -116,7 +118,6 @@ export async function startTransceiver(options: TransceiverOptions): Promise<Tra
     throw failed.reason;
   }
   const keys = new CallIdKeys(options.secret, options.previousSecret);
-  const office = new TicketOffice({ secret: options.secret, previousSecret, cluster, ingress: options.ingress });
   return new ShardedTransceiver(shards, keys, capacity, office, tickets, options.ticketLifetimeMs ?? DEFAULT_TICKET_LIFETIME_MS);
 }
 
