@@ -1,38 +1,14 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { createServer, connect, type Socket } from 'node:net';
 import { formatIp, parseAddress } from '../../src/wire/address.ts';
+import { TimedQueue } from '../support/timed-queue.ts';
 import type { LinkQuality } from './places.ts';
-
-/** Does one thing after the other, each not before its time. */
-class Queue {
-  readonly #waiting: { readonly at: number; readonly act: () => void }[] = [];
-  #lastAt = 0;
-
-  push(delayMs: number, act: () => void): void {
-    this.#lastAt = Math.max(this.#lastAt, performance.now() + delayMs);
-    this.#waiting.push({ at: this.#lastAt, act });
-    // One timer for all: those of different lengths that end in the same millisecond fire in any order.
-    if (this.#waiting.length === 1) this.#arm();
-  }
-
-  #arm(): void {
-    setTimeout(() => this.#work(), Math.max(0, this.#waiting[0].at - performance.now()));
-  }
-
-  #work(): void {
-    // Timers fire up to a millisecond too soon.
-    const now = performance.now() + 1;
-    while (this.#waiting.length > 0 && this.#waiting[0].at <= now) this.#waiting.shift()!.act();
-    if (this.#waiting.length > 0) this.#arm();
-  }
-}
 
 /** Delays and loses datagrams of one direction. Their order stays, as in the queues of routers. */
 class Direction {
   readonly #quality: LinkQuality;
   readonly #random: () => number;
-  readonly #queue = new Queue();
+  readonly #queue = new TimedQueue();
 
   constructor(quality: LinkQuality, random: () => number) {
     this.#quality = quality;
@@ -109,54 +85,6 @@ export class UdpLink {
     });
     return back;
   }
-}
-
-/**
- * Everything that runs between two places over TCP. A new connection costs the two round trips of TCP's and of TLS
- * 1.3's handshakes before the first byte; loss is not played.
- */
-export class TcpLink {
-  readonly address: string;
-  readonly #server: ReturnType<typeof createServer>;
-  readonly #sockets = new Set<Socket>();
-
-  private constructor(address: string, target: string, { roundTripMs }: LinkQuality) {
-    this.address = address;
-    const { ip, port } = parseAddress(target);
-    this.#server = createServer((near) => {
-      const far = connect(port, formatIp(ip));
-      const readyAt = performance.now() + 2 * roundTripMs;
-      pipe(near, far, () => Math.max(0, readyAt - performance.now()) + roundTripMs / 2);
-      pipe(far, near, () => roundTripMs / 2);
-      for (const socket of [near, far]) this.#sockets.add(socket.setNoDelay());
-    });
-  }
-
-  static async open(at: string, target: string, quality: LinkQuality): Promise<TcpLink> {
-    const link = new TcpLink(at, target, quality);
-    const { ip, port } = parseAddress(at);
-    link.#server.listen(port, formatIp(ip));
-    await once(link.#server, 'listening');
-    return link;
-  }
-
-  /** Ends all connections, so that the next request has to make a new one. */
-  reset(): void {
-    for (const socket of this.#sockets) socket.destroy();
-    this.#sockets.clear();
-  }
-
-  close(): void {
-    this.reset();
-    this.#server.close();
-  }
-}
-
-function pipe(from: Socket, to: Socket, delayMs: () => number): void {
-  const queue = new Queue();
-  from.on('data', (data) => queue.push(delayMs(), () => to.writable && to.write(data)));
-  from.on('end', () => queue.push(delayMs(), () => to.end()));
-  from.on('error', () => to.destroy());
 }
 
 async function bind(ip: string, port: number): Promise<UdpSocket> {

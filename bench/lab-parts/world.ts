@@ -5,8 +5,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { EarshotProcess } from '../../test/support/earshot-process.ts';
 import { RedisServer } from '../../test/support/redis.ts';
-import { TcpLink, UdpLink } from './link.ts';
-import { backbone, CALLERS, type CallerPlace, CLUSTERS, type ClusterPlace, PLACES, type PlaceName, publicInternet, RELAYS, type RelayPlace, toRelay } from './places.ts';
+import { TcpLink, type TcpLinkOptions } from '../support/tcp-link.ts';
+import { UdpLink } from './link.ts';
+import { backbone, CALLERS, type CallerPlace, CLUSTERS, type ClusterPlace, type LinkQuality, PLACES, type PlaceName, publicInternet, RELAYS, type RelayPlace, toRelay } from './places.ts';
 
 const ENVIRONMENT = { EARSHOT_SECRET: 'a secret that all processes of the lab share' };
 /** Trunk addresses of a cluster: its relay has a worker for each. */
@@ -21,6 +22,9 @@ const HTTP = 8080;
 const RELAY_HTTP = 9090;
 
 const ingressAt = (place: PlaceName): string => `${ip(RELAY, place)}:${UDP}`;
+
+/** HTTP between two places: a new connection costs TCP's and TLS 1.3's handshakes, a round trip each. */
+const ofNewConnections = ({ roundTripMs }: LinkQuality): TcpLinkOptions => ({ roundTripMs, handshakes: 2 });
 
 /** Three clusters, four global relays, gateways and Redis as processes, and the links between all of them. */
 export class World {
@@ -150,7 +154,7 @@ export class World {
     for (const caller of CALLERS) {
       let port = 20_000;
       const nearest = CLUSTERS.toSorted((a, b) => backbone(caller, a).roundTripMs - backbone(caller, b).roundTripMs)[0];
-      this.#gatewayLinks.set(caller, await TcpLink.open(`${ip(LINK, caller)}:${HTTP}`, `${ip(GATEWAY, nearest)}:${HTTP}`, publicInternet(caller, nearest)));
+      this.#gatewayLinks.set(caller, await TcpLink.open(`${ip(LINK, caller)}:${HTTP}`, `${ip(GATEWAY, nearest)}:${HTTP}`, ofNewConnections(publicInternet(caller, nearest))));
       const open = async (place: ClusterPlace | RelayPlace, quality: ReturnType<typeof toRelay>): Promise<void> => {
         const link = await UdpLink.open(`${ip(LINK, caller)}:${port++}`, ingressAt(place), ip(CALLER, caller), quality, random);
         this.#callerLinks.set(`${caller} ${ingressAt(place)}`, link);
@@ -161,7 +165,7 @@ export class World {
     for (const [i, from] of CLUSTERS.entries()) {
       for (const to of CLUSTERS.filter((place) => place !== from)) {
         const at = `${ip(SIGNALING_LINK, to, i + 1)}:${HTTP}`;
-        this.#signalingLinks.set(`${from} ${to}`, await TcpLink.open(at, `${ip(TRANSCEIVER, to)}:${HTTP}`, backbone(from, to)));
+        this.#signalingLinks.set(`${from} ${to}`, await TcpLink.open(at, `${ip(TRANSCEIVER, to)}:${HTTP}`, ofNewConnections(backbone(from, to))));
       }
     }
     for (const from of RELAYS) {

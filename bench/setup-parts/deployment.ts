@@ -1,25 +1,28 @@
 import { fileURLToPath } from 'node:url';
 import { EarshotProcess, freeTcpPort, freeUdpPort } from '../../test/support/earshot-process.ts';
-import { DelayedHttp } from './delayed-http.ts';
+import { TcpLink } from '../support/tcp-link.ts';
 import type { PathConditions } from './delayed-path.ts';
 import { PathThread } from './path-thread.ts';
 
 const TALKER = fileURLToPath(new URL('./talker.js', import.meta.url));
 const SECRETS = { EARSHOT_SECRET: 'a secret of the bench alone' };
 
-/** A relay and a transceiver that callers reach through a path with delay and loss; HTTP has the delay as well. */
+/**
+ * A relay and a transceiver that callers reach through a path with delay and loss. HTTP has the delay as well, over
+ * connections that are open already: what the first request of a page costs besides, a client that calls again does not pay.
+ */
 export class DelayedDeployment {
   readonly path: PathThread;
   /** Where offers are posted: with the delay of the path, and without. */
   readonly endpoint: string;
   readonly directEndpoint: string;
-  readonly #http: DelayedHttp;
+  readonly #http: TcpLink;
   readonly #processes: readonly EarshotProcess[];
   readonly #metricsUrl: string;
 
-  private constructor(path: PathThread, http: DelayedHttp, origin: string, processes: readonly EarshotProcess[]) {
+  private constructor(path: PathThread, http: TcpLink, origin: string, processes: readonly EarshotProcess[]) {
     this.path = path;
-    this.endpoint = `${http.origin}/v1/realtime/calls`;
+    this.endpoint = `http://${http.address}/v1/realtime/calls`;
     this.directEndpoint = `${origin}/v1/realtime/calls`;
     this.#http = http;
     this.#metricsUrl = `${origin}/metrics`;
@@ -39,12 +42,13 @@ export class DelayedDeployment {
       SECRETS,
     );
     await Promise.all([relay.ready(`http://${admin}`), transceiver.ready(`http://${http}`)]);
-    return new DelayedDeployment(path, await DelayedHttp.open(`http://${http}`), `http://${http}`, [relay, transceiver]);
+    const link = await TcpLink.open('127.0.0.1:0', http, { roundTripMs: 0, handshakes: 0 });
+    return new DelayedDeployment(path, link, `http://${http}`, [relay, transceiver]);
   }
 
   /** A new path for the next call. */
   async impose(conditions: PathConditions): Promise<void> {
-    this.#http.impose(conditions.roundTripMs);
+    this.#http.roundTripMs = conditions.roundTripMs;
     await this.path.impose(conditions);
   }
 
